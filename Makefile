@@ -1,0 +1,34 @@
+# Two commands matter: `make demo` does the main job, `make test` proves it. Everything else serves them.
+.PHONY: demo test lint figures docs clean
+.DEFAULT_GOAL := demo
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+
+demo: $(READY)
+	@$(BIN)/sextant demo
+
+test: lint
+	@$(BIN)/pytest
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+figures: $(READY)
+	@for script in $$(ls benchmarks/*.py | grep -v report.py); do $(BIN)/python $$script --quick || exit 1; done
+
+docs: $(READY)
+	@$(BIN)/python docs/cli.py
+
+clean:
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache
+
+$(READY): pyproject.toml constraints.txt .ci/python
+	@python=$$(.ci/python) && echo "make: creating $(VENV) with $$($$python --version)" && $$python -m venv $(VENV)
+	@echo "make: installing the pinned packages (about 1.5 GB, a minute or two)"
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	@touch $@

@@ -1,0 +1,107 @@
+"""
+What the client costs: ``client.pipeline(...)`` with its checks and typed fixes, against raw ``tritonclient``.
+
+Both ask the same model of the same server for the same ten tensors of a position answer, in turn and in
+blocks, so that whatever else the machine does meets both alike. The model is the shortest pipeline there is:
+a block that checks its input, and one that is a small multilayer perceptron (520 -> 512 -> 512) and answers a
+position. The raw call builds its inputs, names its outputs and reads them as arrays; it makes no fixes.
+Run: ``python benchmarks/sdk_overhead.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc
+import tritonclient.http
+
+from report import report
+from sextant_client import Client
+from sextant_server import EmbeddedTriton
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+import client_store  # a test's store, as it stands
+
+WIDTH = 520
+BLOCKS, CALLS = 40, 25
+LIMITS = {1: 1.15, 64: 1.05}
+LIBRARIES = {"grpc": tritonclient.grpc, "http": tritonclient.http}
+
+PERCEPTRON = f"""
+    def initialize(self, args):
+        random = np.random.default_rng(1)
+        self.layers = [random.normal(size=(size, 512)).astype(np.float32) / 30 for size in ({WIDTH}, 512)]
+
+    def perceive(self, scaled):
+        for layer in self.layers:
+            scaled = np.maximum(scaled @ layer, 0)
+        return scaled
+""" + client_store.FIX.replace('read(request, "scaled")', 'self.perceive(read(request, "scaled"))')
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder, "models")
+        client_store.write_locate(models, WIDTH, batch=64, fix=PERCEPTRON)
+        with EmbeddedTriton(folder, models=["locate"], stop_timeout_s=1) as triton:
+            for scheme in LIBRARIES:
+                for rows, limit in LIMITS.items():
+                    compare(scheme, getattr(triton.address, scheme), rows, limit)
+
+
+def compare(scheme: str, url: str, rows: int, limit: float) -> None:
+    features = np.random.default_rng(rows).normal(size=(rows, WIDTH)).astype(np.float32)
+    raw_client, client = LIBRARIES[scheme].InferenceServerClient(url.partition("//")[2]), Client(url)
+    raw, ours = raw_call(LIBRARIES[scheme], raw_client, features), our_call(client, features)
+    raw_s, ours_s = alternately(raw, ours)
+    raw_client.close()
+    client.close()
+    ratio = round(ours_s / raw_s, 3)
+    report(f"sdk_{scheme}_batch_{rows}_raw", round(raw_s * 1e6), "us")
+    report(f"sdk_{scheme}_batch_{rows}", round(ours_s * 1e6), "us")
+    report(f"sdk_{scheme}_batch_{rows}_ratio", ratio, "x", target=f"<= {limit}", ok=ratio <= limit)
+
+
+def raw_call(library: Any, client: Any, features: np.ndarray) -> Callable[[], object]:
+    def call() -> object:
+        tensor = library.InferInput("features", features.shape, "FP32")
+        tensor.set_data_from_numpy(features)
+        outputs = [library.InferRequestedOutput(name) for name in client_store.POSITION]
+        answer = client.infer("locate", [tensor], outputs=outputs)
+        return {name: answer.as_numpy(name) for name in client_store.POSITION}
+
+    return call
+
+
+def our_call(client: Client, features: np.ndarray) -> Callable[[], object]:
+    pipeline = client.pipeline("locate")
+    return lambda: pipeline(features)
+
+
+def alternately(*calls: Callable[[], object]) -> list[float]:
+    """The median seconds of each call, asked block by block in turn."""
+    times: list[list[float]] = [[] for _ in calls]
+    for block in range(BLOCKS + 1):
+        for call, taken in zip(calls, times, strict=True):
+            seconds = [timed(call) for _ in range(CALLS)]
+            if block:  # the first one warms up
+                taken.extend(seconds)
+    return [median(taken) for taken in times]
+
+
+def timed(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""The command ``sextant``: a verb, then one noun. Results go to stdout, narration to stderr."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command; say what to install where the command line's own packages are missing."""
+    try:
+        from sextant_cli.command import run
+    except ImportError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        sys.exit("the command line needs an extra: pip install 'triton-sextant[cli]'")
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

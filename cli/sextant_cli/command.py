@@ -1,0 +1,98 @@
+"""The group of verbs, and how an error ends: its sentence on stderr, its exit code, nothing else."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+
+import click
+
+from sextant.errors import (
+    AccessDenied,
+    DeadlineExceeded,
+    MissingExtra,
+    RegistryUnreachable,
+    ServerBusy,
+    ServerError,
+    ServerUnreachable,
+    SextantError,
+)
+
+YOUR_FILE, USAGE, OUT_OF_REACH, INTERRUPTED = 1, 2, 3, 130
+REACH = (ServerUnreachable, RegistryUnreachable, DeadlineExceeded, ServerBusy, ServerError, AccessDenied)
+
+VERBS: Mapping[str, str] = MappingProxyType(
+    {
+        "ask": "client",
+        "check": "export",
+        "demo": "demo",
+        "plan": "export",
+        "promote": "promote",
+        "rollback": "promote",
+        "serve": "server",
+        "status": "promote",
+    }
+)
+"""Each verb and the extra that brings what it needs; its module is imported when it is called."""
+
+
+class Verbs(click.Group):
+    """The verbs, imported one by one, so that ``sextant check`` does not wait for what only ``demo`` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's words
+        """Every verb, in alphabetical order."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
+        """The verb *cmd_name*; ``MissingExtra`` where its packages are not installed."""
+        if cmd_name not in VERBS:
+            return None
+        try:
+            module = import_module(f"sextant_cli.verbs.{cmd_name}")
+        except ImportError as error:
+            if (error.name or "").startswith("sextant"):
+                raise  # ours is never an extra's fault
+            raise MissingExtra(VERBS[cmd_name], f"sextant {cmd_name}") from error
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["--help"]})
+@click.version_option(package_name="triton-sextant", prog_name="sextant")
+@click.option("--debug", is_flag=True, help="Print the traceback of an error, not only its sentence.")
+def sextant(*, debug: bool) -> None:
+    """
+    Models from MLflow on NVIDIA Triton, with proof, fused into answers that say how sure they are.
+
+    Exit codes: 0 done, 1 your file or a failed gate, 2 usage, 3 a server or registry out of reach.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``sextant`` with *arguments*; returns the exit code."""
+    try:
+        return int(sextant.main(list(arguments), prog_name="sextant", standalone_mode=False) or 0)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except SextantError as error:
+        _say(error, debug="--debug" in arguments)
+        return OUT_OF_REACH if isinstance(error, REACH) else YOUR_FILE
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _say(error: SextantError, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    else:
+        click.echo(f"sextant: {error}", err=True)

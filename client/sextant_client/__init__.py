@@ -1,0 +1,8 @@
+"""Ask a Triton: arrays in, named answers out."""
+
+from __future__ import annotations
+
+from .arguments import ask
+from .client import AsyncClient, AsyncPipeline, Client, Pipeline
+
+__all__ = ["AsyncClient", "AsyncPipeline", "Client", "Pipeline", "ask"]

@@ -1,0 +1,81 @@
+"""Tensors as a command line gives them: ``features=@rows.npy``, ``features=[1, 2, 3]``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sextant.errors import RequestRefused
+
+from .client import Client
+from .dtypes import Array
+
+
+def ask(client: Client, pipeline: str, arguments: Iterable[str], *, timeout_s: float | None = None) -> Any:
+    """
+    What the pipeline answers to tensors given as text: one answer for a row, a list for a batch.
+
+    Each argument is ``name=[1, 2]`` (JSON) or ``name=@file`` with a .npy, .npz (one array, or one of that
+    name), .json or .csv file (numbers, no header). A file or literal that cannot be read is RequestRefused.
+
+    >>> from sextant_client.testing import InMemoryTransport
+    >>> def double(x):
+    ...     return {"doubled": 2 * x}
+    >>> ask(Client(transport=InMemoryTransport(double)), "double", ["x=[1, 2.5]"])["doubled"].tolist()
+    [2.0, 5.0]
+    """
+    return client.pipeline(pipeline)(timeout_s=timeout_s, **dict(map(tensor, arguments)))
+
+
+def tensor(argument: str) -> tuple[str, Array]:
+    """The name and the array of one ``name=value``."""
+    name, equals, value = argument.partition("=")
+    if not (name and equals and value):
+        raise RequestRefused(f"expected name=@file or name=[1, 2], got {argument!r}")
+    if not value.startswith("@"):
+        return name, _literal(name, value)
+    return name, _read(name, Path(value[1:]))
+
+
+def _literal(name: str, text: str) -> Array:
+    try:
+        return np.asarray(json.loads(text))
+    except ValueError as error:
+        raise RequestRefused(f"{name}: expected a number or a list like [1, 2], got {text!r}: {error}") from error
+
+
+def _read(name: str, path: Path) -> Array:
+    reader = READERS.get(path.suffix)
+    if reader is None:
+        raise RequestRefused(f"{name}: expected a file of {', '.join(READERS)}, got {path}")
+    try:
+        return reader(name, path)
+    except (OSError, ValueError, EOFError) as error:
+        raise RequestRefused(f"{name}: {path} cannot be read: {error}") from error
+
+
+def _npy(_: str, path: Path) -> Array:
+    return np.asarray(np.load(path, allow_pickle=False))
+
+
+def _npz(name: str, path: Path) -> Array:
+    with np.load(path, allow_pickle=False) as arrays:
+        key = arrays.files[0] if len(arrays.files) == 1 else name
+        if key not in arrays.files:
+            raise ValueError(f"it holds {', '.join(arrays.files)}, not {name}")
+        return np.asarray(arrays[key])
+
+
+def _json(_: str, path: Path) -> Array:
+    return np.asarray(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _csv(_: str, path: Path) -> Array:
+    return np.loadtxt(path, delimiter=",", ndmin=2)
+
+
+READERS: dict[str, Callable[[str, Path], Array]] = {".npy": _npy, ".npz": _npz, ".json": _json, ".csv": _csv}

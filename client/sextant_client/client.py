@@ -1,0 +1,165 @@
+"""The two clients: the same calls, driven with threads or on an event loop."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from . import address, calls
+from .calls import Call, PipelineCalls
+from .drive import adrive, drive
+from .dtypes import Array
+from .transport import AsyncTransport, Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+
+class Client:
+    """
+    Asks the pipelines of one Triton; may be shared by any number of threads.
+
+    ``Client("grpc://127.0.0.1:8001")`` or ``Client("http://127.0.0.1:8000")``. Every call ends within
+    ``timeout_s``, all parts of a split batch together, or raises DeadlineExceeded; nothing is tried twice.
+
+    >>> import numpy as np
+    >>> from sextant_client import Client
+    >>> from sextant_client.testing import InMemoryTransport
+    >>> def double(x):
+    ...     return {"doubled": 2 * x}
+    >>> with Client(transport=InMemoryTransport(double, inputs={"x": "FP32 [3]"})) as client:
+    ...     client.pipeline("double")([1, 2, 3])["doubled"].tolist()
+    [2.0, 4.0, 6.0]
+    """
+
+    def __init__(self, url: str = "", *, timeout_s: float = 10.0, transport: Transport | None = None) -> None:
+        self._transport = transport or address.transport(url)
+        self._timeout_s = timeout_s
+        self._pipelines: dict[str, Pipeline] = {}
+
+    def pipeline(self, name: str) -> Pipeline:
+        """The pipeline of that name; the server is first asked when the pipeline is first called."""
+        return self._pipelines.setdefault(name, Pipeline(name, self._run))
+
+    def is_ready(self, *, timeout_s: float | None = None) -> bool:
+        """Whether the server is there, and ready for requests."""
+        return self._run(calls.is_ready(), timeout_s)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._transport.close()
+
+    def _run(self, call: Call[T], timeout_s: float | None) -> T:
+        return drive(call, self._transport, self._timeout_s if timeout_s is None else timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """
+    :class:`Client` for one event loop: the same calls, awaited.
+
+    >>> import asyncio
+    >>> from sextant_client import AsyncClient
+    >>> from sextant_client.testing import InMemoryTransport
+    >>> def double(x):
+    ...     return {"doubled": 2 * x}
+    >>> async def main():
+    ...     async with AsyncClient(transport=InMemoryTransport(double, inputs={"x": "FP32 [3]"})) as client:
+    ...         return await client.pipeline("double")([1, 2, 3])
+    >>> asyncio.run(main())["doubled"].tolist()
+    [2.0, 4.0, 6.0]
+    """
+
+    def __init__(self, url: str = "", *, timeout_s: float = 10.0, transport: AsyncTransport | None = None) -> None:
+        self._transport = transport or address.async_transport(url)
+        self._timeout_s = timeout_s
+        self._pipelines: dict[str, AsyncPipeline] = {}
+
+    def pipeline(self, name: str) -> AsyncPipeline:
+        """The pipeline of that name; the server is first asked when the pipeline is first called."""
+        return self._pipelines.setdefault(name, AsyncPipeline(name, self._run))
+
+    async def is_ready(self, *, timeout_s: float | None = None) -> bool:
+        """Whether the server is there, and ready for requests."""
+        return await self._run(calls.is_ready(), timeout_s)
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._transport.aclose()
+
+    async def _run(self, call: Call[T], timeout_s: float | None) -> T:
+        return await adrive(call, self._transport, self._timeout_s if timeout_s is None else timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class Run(Protocol):
+    """How a client runs a call."""
+
+    def __call__(self, call: Call[T], timeout_s: float | None) -> T:
+        """Give the call's result."""
+
+
+class AsyncRun(Protocol):
+    """How an asynchronous client runs a call."""
+
+    async def __call__(self, call: Call[T], timeout_s: float | None) -> T:
+        """Give the call's result."""
+
+
+class Pipeline:
+    """
+    One pipeline, called like a function.
+
+    ``pipeline(features)`` takes what the pipeline's only input takes; ``pipeline(features=..., site=...)``
+    takes several by name. One row (an array of the declared rank) gives one answer, a batch (one dimension
+    more) a list, in order; a batch larger than the server's is split, and an empty one gives an empty list
+    without asking. The answer is a :class:`~sextant.answers.Fix`, Label or Record by the tensors the pipeline
+    gives, else a dict of arrays.
+
+    Numbers are cast to the declared type where they keep their meaning (float64 to FP32, int64 to INT32
+    within its range); anything else is RequestRefused. ``timeout_s`` overrules the client's for one call.
+    """
+
+    def __init__(self, name: str, run: Run) -> None:
+        self.name = name
+        self._calls, self._run = PipelineCalls(name), run
+
+    def __call__(self, *features: Any, timeout_s: float | None = None, **tensors: Any) -> Any:
+        """The answer, or the list of answers."""
+        return self._run(self._calls.answers(features, tensors), timeout_s)
+
+    def tensors(self, *features: Any, timeout_s: float | None = None, **tensors: Any) -> dict[str, Array]:
+        """The arrays as the server gave them, by name, rows first even for a single row; read-only views."""
+        return self._run(self._calls.tensors(features, tensors), timeout_s)
+
+
+class AsyncPipeline:
+    """:class:`Pipeline`, awaited."""
+
+    def __init__(self, name: str, run: AsyncRun) -> None:
+        self.name = name
+        self._calls, self._run = PipelineCalls(name), run
+
+    async def __call__(self, *features: Any, timeout_s: float | None = None, **tensors: Any) -> Any:
+        """The answer, or the list of answers."""
+        return await self._run(self._calls.answers(features, tensors), timeout_s)
+
+    async def tensors(self, *features: Any, timeout_s: float | None = None, **tensors: Any) -> dict[str, Array]:
+        """The arrays as the server gave them, by name, rows first even for a single row; read-only views."""
+        return await self._run(self._calls.tensors(features, tensors), timeout_s)

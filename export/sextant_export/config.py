@@ -1,0 +1,140 @@
+"""
+Triton model configurations, as NVIDIA's own protobuf messages: one function for each kind of model.
+
+Everything is written out, because the server is started without auto-completion, and only in fields that
+Triton 24.10 knows, because one unknown field makes it refuse the whole file.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as proto
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from sextant.errors import StoreError
+from sextant.tensors import Tensor
+from sextant_export.pipeline import Serving
+from sextant_export.wiring import EnsembleStep
+
+
+def onnx_config(
+    name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], serving: Serving, versions: Iterable[int]
+) -> ModelConfig:
+    """
+    The configuration of an ONNX member, in batches, on a GPU where the server has one.
+
+    The response cache stands here and not on an ensemble: Triton's key knows only names, version and bytes,
+    so a cached front would go on answering for the release before.
+    """
+    config = ModelConfig(name=name, backend="onnxruntime", max_batch_size=serving.max_batch_size)
+    _describe(config, inputs, outputs)
+    _serve(config, versions, serving.instances, proto.ModelInstanceGroup.KIND_AUTO)
+    config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
+    config.parameters["intra_op_thread_count"].string_value = str(serving.intra_op_thread_count)
+    config.response_cache.enable = serving.response_cache
+    return config
+
+
+def block_config(
+    name: str,
+    block: type[Any],
+    serving: Serving,
+    versions: Iterable[int],
+    dims: Mapping[str, tuple[int, ...]] | None = None,
+) -> ModelConfig:
+    """
+    The configuration of a block: NumPy on the CPU, one copy, batching whatever is waiting already.
+
+    *dims* replaces the dims of the tensors it names, where a pipeline knows more than the block.
+    """
+    known = dims or {}
+    config = ModelConfig(name=name, backend="python", max_batch_size=serving.max_batch_size)
+    inputs, outputs = (
+        [tensor._replace(dims=known.get(tensor.name, tensor.dims)) for tensor in side]
+        for side in (block.inputs, block.outputs)
+    )
+    _describe(config, inputs, outputs)
+    _serve(config, versions, 1, proto.ModelInstanceGroup.KIND_CPU)
+    config.dynamic_batching.max_queue_delay_microseconds = 0
+    return config
+
+
+def ensemble_config(
+    name: str,
+    release: int,
+    steps: Sequence[EnsembleStep],
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    max_batch_size: int,
+) -> ModelConfig:
+    """The configuration of a release or a front: every step pinned to its version."""
+    config = ModelConfig(name=name, platform="ensemble", max_batch_size=max_batch_size)
+    _describe(config, inputs, outputs)
+    config.version_policy.specific.versions.append(1)
+    for step in steps:
+        config.ensemble_scheduling.step.add(
+            model_name=step.model_name,
+            model_version=step.model_version,
+            input_map=step.input_map,
+            output_map=step.output_map,
+        )
+    config.parameters["release"].string_value = str(release)
+    return config
+
+
+def write_config(config: ModelConfig, path: Path) -> None:
+    """Put *config* at *path* in one step: a reader sees the old text or the new, never a part."""
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text_format.MessageToString(config))
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration at *path*; StoreError says why it cannot be read."""
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} is no model configuration: {error}") from error
+
+
+def _describe(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+    for tensor in inputs:
+        _reshape(config.input.add(**_facts(tensor), optional=tensor.optional), tensor)
+    for tensor in outputs:
+        _reshape(config.output.add(**_facts(tensor)), tensor)
+
+
+def _facts(tensor: Tensor) -> dict[str, Any]:
+    dtype = "STRING" if tensor.dtype == "BYTES" else tensor.dtype
+    return {
+        "name": tensor.name,
+        "data_type": proto.DataType.Value(f"TYPE_{dtype}"),
+        "dims": tensor.dims or (1,),
+    }
+
+
+def _reshape(described: Any, tensor: Tensor) -> None:
+    """Triton has no dims of rank 0: a graph's ``(N,)`` is served as ``(N, 1)``."""
+    if not tensor.dims:
+        described.reshape.SetInParent()
+
+
+def _serve(config: ModelConfig, versions: Iterable[int], instances: int, kind: int) -> None:
+    config.version_policy.specific.versions.extend(sorted(versions))
+    config.instance_group.add(count=instances, kind=kind)

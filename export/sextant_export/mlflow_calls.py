@@ -1,0 +1,110 @@
+"""The one door to MLflow: imported late, quiet, impatient, and with its errors in our words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sextant.errors import MissingExtra, RegistryError, RegistryUnreachable
+
+# MLflow's own patience is seven tries of two minutes; what the user has set holds.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_REFUSALS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
+_LOGGERS = ("mlflow", "alembic")
+
+
+@contextmanager
+def mlflow_calls(tracking_uri: str) -> Iterator[Any]:
+    """
+    MLflow, for the calls of one ``with``: RegistryError where it refuses, RegistryUnreachable where it is
+    away.
+    """
+    if (database := missing_database(tracking_uri)) is not None:
+        raise RegistryUnreachable(f"no MLflow registry at {tracking_uri}: there is no file {database}")
+    with quiet_mlflow() as mlflow:
+        try:
+            yield mlflow
+        except (mlflow.exceptions.MlflowException, OSError) as error:
+            raise _translated(error, tracking_uri) from error
+        except ModuleNotFoundError as error:
+            raise RegistryUnreachable(f"{tracking_uri} needs the Python package {error.name}") from error
+
+
+@contextmanager
+def quiet_mlflow() -> Iterator[Any]:
+    """MLflow, saying nothing but errors; MissingExtra where it is not installed."""
+    with _settings(), _quiet():
+        yield _mlflow()
+
+
+def missing_database(tracking_uri: str) -> Path | None:
+    """
+    The file of an SQLite registry where it is not there, else None: MLflow itself would make an empty one.
+
+    >>> str(missing_database("sqlite:///nowhere/mlflow.db"))
+    'nowhere/mlflow.db'
+    """
+    prefix, _, path = tracking_uri.partition(":///")
+    file = Path(path.partition("?")[0])
+    return file if prefix == "sqlite" and path and not file.is_file() else None
+
+
+def _mlflow() -> Any:
+    try:
+        import mlflow
+        import mlflow.pyfunc
+    except ImportError as error:
+        raise MissingExtra("export", "reading an MLflow registry") from error
+    return mlflow
+
+
+def _translated(error: Exception, tracking_uri: str) -> Exception:
+    said = " ".join(str(error).split())[:500]
+    if getattr(error, "error_code", "") in _REFUSALS:
+        return RegistryError(said)
+    if isinstance(error, OSError) and not isinstance(error, _away()):
+        return RegistryError(f"an artifact of {tracking_uri} cannot be brought here: {said}")
+    return RegistryUnreachable(f"the MLflow registry {tracking_uri} does not answer: {said}")
+
+
+def _away() -> tuple[type[Exception], ...]:
+    """What it looks like when nobody answers; every other OSError is about a file."""
+    from requests.exceptions import RequestException
+
+    return ConnectionError, TimeoutError, RequestException
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    added = {key: value for key, value in _SETTINGS.items() if key not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for key in added:
+            os.environ.pop(key, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,186 @@
+"""
+A pipeline spec as a frozen, typed object: the decisions of one YAML page, and nothing that a graph or
+registry knows.
+
+``problems`` finds everything wrong with a page; ``load_pipeline`` and ``Pipeline.from_mapping`` raise it at
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sextant.errors import PipelineError
+from sextant_export.model_uri import ModelUri
+from sextant_export.problem import Problem
+from sextant_export.problems import problems
+from sextant_export.spec_file import read_mapping
+from sextant_export.step_problems import MEMBERS
+
+__all__ = [
+    "BlockStep",
+    "Calibration",
+    "CoverageGate",
+    "Gate",
+    "Member",
+    "Members",
+    "Pipeline",
+    "Problem",
+    "Serving",
+    "Step",
+    "load_pipeline",
+    "problems",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One registered model of the pipeline.  Both maps read *model's name: pipeline's tensor*."""
+
+    name: str
+    uri: ModelUri
+    input_map: Mapping[str, str] = field(default_factory=dict)
+    output_map: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockStep:
+    """One block with the parameters the spec gives it.  Both maps read *block's name: pipeline's tensor*."""
+
+    block: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    input_map: Mapping[str, str] = field(default_factory=dict)
+    output_map: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """The step at which every member is asked, in parallel."""
+
+
+Step = BlockStep | Members
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Known cases that scale the ellipses: a table, its columns of truth, the column of its groups."""
+
+    data: Path
+    truth: tuple[str, str]
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How the pipeline is served: batching, copies of each member, threads of each copy."""
+
+    max_batch_size: int = 64
+    max_queue_delay_us: int = 500
+    instances: int = 1
+    intra_op_thread_count: int = 1
+    response_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageGate:
+    """The ellipse of *level* must hold the truth in at least the share *at_least* of known cases."""
+
+    level: float
+    at_least: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a release must show before it is served; None where nothing is asked."""
+
+    coverage: CoverageGate | None = None
+    median_error_m: float | None = None
+    p95_error_m: float | None = None
+    p95_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A checked spec; *spec* is the page as it was written, for the receipt."""
+
+    name: str
+    answer: str
+    members: Mapping[str, Member]
+    steps: tuple[Step, ...]
+    calibration: Calibration | None = None
+    serving: Serving = Serving()
+    gate: Gate | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any], directory: Path = Path()) -> Pipeline:
+        """
+        The pipeline of the page *raw*, its paths seen from *directory*; PipelineError lists every
+        problem.
+        """
+        if found := tuple(problems(raw)):
+            raise PipelineError(found)
+        return cls(
+            name=raw["name"],
+            answer=raw["answer"],
+            members={name: _member(name, value) for name, value in raw["members"].items()},
+            steps=tuple(_step(step) for step in raw["steps"]),
+            calibration=_calibration(raw.get("calibration"), directory),
+            serving=Serving(**raw.get("serving", {})),
+            gate=_gate(raw.get("gate")),
+            spec=raw,
+        )
+
+    @property
+    def blocks(self) -> tuple[BlockStep, ...]:
+        """The block steps, in order."""
+        return tuple(step for step in self.steps if isinstance(step, BlockStep))
+
+    @property
+    def preprocessing(self) -> tuple[BlockStep, ...]:
+        """The block steps that stand before the members."""
+        place = next(i for i, step in enumerate(self.steps) if isinstance(step, Members))
+        return tuple(step for step in self.steps[:place] if isinstance(step, BlockStep))
+
+    def block(self, name: str) -> BlockStep:
+        """The step of the block *name*; KeyError where the pipeline has none."""
+        return {step.block: step for step in self.blocks}[name]
+
+
+def load_pipeline(path: Path | str) -> Pipeline:
+    """The pipeline in the YAML file at *path*; PipelineError lists every problem with its address."""
+    path = Path(path)
+    return Pipeline.from_mapping(read_mapping(path), path.parent)
+
+
+def _member(name: str, value: str | Mapping[str, Any]) -> Member:
+    raw = {"model_uri": value} if isinstance(value, str) else value
+    return Member(name=name, uri=ModelUri.parse(raw["model_uri"]), **_maps(raw))
+
+
+def _step(value: Any) -> Step:
+    if value == MEMBERS:
+        return Members()
+    return BlockStep(block=value["block"], parameters=dict(value.get("with", {})), **_maps(value))
+
+
+def _maps(raw: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {key: dict(raw.get(key, {})) for key in ("input_map", "output_map")}
+
+
+def _calibration(raw: Mapping[str, Any] | None, directory: Path) -> Calibration | None:
+    if raw is None:
+        return None
+    latitude, longitude = raw["truth"]
+    return Calibration(data=directory / raw["data"], truth=(latitude, longitude), group=raw.get("group"))
+
+
+def _gate(raw: Mapping[str, Any] | None) -> Gate | None:
+    if raw is None:
+        return None
+    coverage = CoverageGate(**raw["coverage"]) if "coverage" in raw else None
+    limits = {key: float(limit["at_most"]) for key, limit in raw.items() if key != "coverage"}
+    return Gate(coverage=coverage, **limits)

@@ -1,0 +1,170 @@
+"""
+Everything wrong with a pipeline spec, in reading order, before anything is fetched or built.
+
+A check is a generator over one part of the page; it never raises and never stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from sextant_export.model_uri import ModelUri
+from sextant_export.problem import Problem, guess, is_name
+from sextant_export.step_problems import block_of, order_problems, step_problems
+from sextant_export.values import Bounds, choice, flag, names, number, unknown_keys, words
+
+Check = Callable[[Any, str], Iterator[Problem]]
+
+ANSWERS = ("position", "tensors")
+LATER_ANSWERS = ("label", "record")
+REQUIRED = ("name", "answer", "members", "steps")
+
+
+def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    r"""
+    Every problem of the spec *raw*, each with its address and, where there is one, a guess.
+
+    >>> print(*problems({"name": "locate", "answer": "positon", "members": {}, "steps": []}), sep="\n")
+    answer: 'positon' is no answer; did you mean 'position'?
+    members: expected at least one, as <name>: <model URI>
+    steps: expected one or more, `members` among them
+    """
+    for key, value in raw.items():
+        if key in _CHECKS:
+            yield from _CHECKS[key](value, str(key))
+        else:
+            yield Problem(str(key), f"unknown{guess(key, _CHECKS)}")
+    yield from (Problem(key, "missing") for key in REQUIRED if key not in raw)
+    yield from order_problems(raw)
+    yield from _weighed_members(raw)
+    yield from _promised_coverage(raw)
+
+
+def _name(value: Any, address: str) -> Iterator[Problem]:
+    if not is_name(value):
+        yield Problem(address, f"{value!r} is no name; letters, digits and . _ - only, and no dot in front")
+
+
+def _answer(value: Any, address: str) -> Iterator[Problem]:
+    if value in LATER_ANSWERS:
+        yield Problem(address, f"{value!r} is not built yet; this version builds {', '.join(ANSWERS)}")
+    else:
+        yield from choice(value, address, ANSWERS, "answer")
+
+
+def _members(value: Any, address: str) -> Iterator[Problem]:
+    if not isinstance(value, Mapping) or not value:
+        yield Problem(address, "expected at least one, as <name>: <model URI>")
+        return
+    for name, member in value.items():
+        yield from _name(name, f"{address}.{name}")
+        yield from _member(member, f"{address}.{name}")
+
+
+def _member(value: Any, address: str) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield from _model_uri(value, address)
+        return
+    yield from unknown_keys(value, address, ("model_uri", "input_map", "output_map"))
+    yield from _model_uri(value.get("model_uri"), f"{address}.model_uri")
+    for key in ("input_map", "output_map"):
+        yield from names(value.get(key, {}), f"{address}.{key}")
+
+
+def _model_uri(value: Any, address: str) -> Iterator[Problem]:
+    try:
+        ModelUri.parse(str(value))
+    except ValueError as error:
+        yield Problem(address, str(error))
+
+
+def _steps(value: Any, address: str) -> Iterator[Problem]:
+    if not isinstance(value, list) or not value:
+        yield Problem(address, "expected one or more, `members` among them")
+        return
+    yield from chain.from_iterable(step_problems(step, f"{address}[{i}]") for i, step in enumerate(value))
+
+
+def _calibration(value: Any, address: str) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield Problem(address, "expected data: <file> and truth: [latitude, longitude]")
+        return
+    yield from unknown_keys(value, address, ("data", "truth", "group"))
+    if not value.get("data") or not isinstance(value["data"], str):
+        yield Problem(f"{address}.data", "expected the path of a table, from the spec's folder")
+    yield from words(value.get("truth"), f"{address}.truth", 2, "the columns of latitude and longitude")
+    if "group" in value and not isinstance(value["group"], str):
+        yield Problem(f"{address}.group", f"expected the name of a column, got {value['group']!r}")
+
+
+def _section(checks: Mapping[str, Check]) -> Check:
+    def check(value: Any, address: str) -> Iterator[Problem]:
+        if not isinstance(value, Mapping):
+            yield Problem(address, f"expected a mapping of {', '.join(checks)}")
+            return
+        yield from unknown_keys(value, address, checks)
+        for key in (key for key in value if key in checks):
+            yield from checks[key](value[key], f"{address}.{key}")
+
+    return check
+
+
+def _coverage(value: Any, address: str) -> Iterator[Problem]:
+    yield from _section({"level": number(_SHARE), "at_least": number(_SHARE)})(value, address)
+    if isinstance(value, Mapping):
+        yield from (Problem(f"{address}.{key}", "missing") for key in ("level", "at_least") if key not in value)
+
+
+def _at_most(value: Any, address: str) -> Iterator[Problem]:
+    yield from _section({"at_most": number(_POSITIVE)})(value, address)
+    if isinstance(value, Mapping) and "at_most" not in value:
+        yield Problem(f"{address}.at_most", "missing")
+
+
+def _promised_coverage(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """A gate on a level at which no ellipse is drawn can never be measured."""
+    levels = _parameter(raw, "ellipse", "confidence_levels")
+    try:
+        level = raw["gate"]["coverage"]["level"]
+    except (KeyError, TypeError):
+        return
+    if isinstance(levels, list) and level not in levels:
+        yield Problem("gate.coverage.level", f"{level} is none of the ellipse's confidence_levels {levels}")
+
+
+def _weighed_members(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    weights, members = _parameter(raw, "fuse", "weights"), raw.get("members")
+    if isinstance(weights, list) and isinstance(members, Mapping) and len(weights) != len(members):
+        yield Problem("steps", f"fuse has {len(weights)} weights for {len(members)} members")
+
+
+def _parameter(raw: Mapping[str, Any], block: str, key: str) -> Any:
+    """What the step of *block* says under *key*; None where anything on the way is missing or odd."""
+    steps = raw.get("steps")
+    for step in steps if isinstance(steps, list) else ():
+        if isinstance(step, Mapping) and block_of(step) == block and isinstance(step.get("with"), Mapping):
+            return step["with"].get(key)
+    return None
+
+
+_SHARE = Bounds(above=0, below=1)
+_POSITIVE = Bounds(above=0)
+_CHECKS: Mapping[str, Check] = {
+    "name": _name,
+    "answer": _answer,
+    "members": _members,
+    "steps": _steps,
+    "calibration": _calibration,
+    "serving": _section(
+        {
+            "max_batch_size": number(Bounds(at_least=1, at_most=65536, whole=True)),
+            "max_queue_delay_us": number(Bounds(at_least=0, at_most=10_000_000, whole=True)),
+            "instances": number(Bounds(at_least=1, at_most=256, whole=True)),
+            "intra_op_thread_count": number(Bounds(at_least=1, at_most=1024, whole=True)),
+            "response_cache": flag,
+        }
+    ),
+    "gate": _section({"coverage": _coverage, "median_error_m": _at_most, "p95_error_m": _at_most, "p95_ms": _at_most}),
+}

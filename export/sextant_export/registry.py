@@ -1,0 +1,192 @@
+"""Registered models: which version a URI means, its files, and what the original answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sextant.errors import RegistryError
+from sextant_export.mlflow_calls import mlflow_calls, quiet_mlflow
+from sextant_export.model_uri import ModelUri
+from sextant_export.problem import guess
+from sextant_export.signature import TensorSignature
+from sextant_export.store import digest
+
+Arrays = Mapping[str, NDArray[Any]]
+ANSWER = "prediction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredVersion:
+    """One version of a registered model, as the registry describes it; *flavors* as in its MLmodel file."""
+
+    name: str
+    version: int
+    run_id: str | None
+    source: str
+    flavors: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    signature: TensorSignature
+
+    def __str__(self) -> str:
+        """The URI that means this version for ever."""
+        return f"models:/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """The files of one version, here: *digest* is SHA-256 over their names and bytes."""
+
+    version: RegisteredVersion
+    path: Path
+    digest: str
+
+    @property
+    def flavors(self) -> Mapping[str, Mapping[str, Any]]:
+        """The flavours it was saved in, with what MLflow says of each."""
+        return self.version.flavors
+
+    @property
+    def signature(self) -> TensorSignature:
+        """What it takes."""
+        return self.version.signature
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The MLflow registry at *tracking_uri*; nothing here writes to it."""
+
+    tracking_uri: str
+
+    def resolve(self, uri: ModelUri | str) -> RegisteredVersion:
+        """The version that *uri* means today; RegistryError says what there is instead."""
+        parsed = _parsed(uri)
+        with mlflow_calls(self.tracking_uri) as mlflow:
+            client = mlflow.MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
+            found = _of_run(client, parsed) if parsed.run_id else _of_name(client, parsed)
+            source = client.get_model_version_download_uri(found.name, found.version)
+            described = mlflow.models.Model.load(self._download(mlflow, f"{source}/MLmodel"))
+        return RegisteredVersion(
+            name=found.name,
+            version=int(found.version),
+            run_id=found.run_id or None,
+            source=source,
+            flavors=described.flavors,
+            signature=_signature(found, described.signature),
+        )
+
+    def fetch(self, version: RegisteredVersion, directory: Path) -> Artifact:
+        """The files of *version*, downloaded into the folder *directory*."""
+        with mlflow_calls(self.tracking_uri) as mlflow:
+            path = Path(self._download(mlflow, version.source, directory))
+        return Artifact(version=version, path=path, digest=digest(path))
+
+    def predict(self, artifact: Artifact, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """
+        What the flavour's own predict answers to *rows* (B, ...), by the name of the output.
+
+        An answer that has no name of its own is called ``prediction``.  RegistryError where it fails.
+        """
+        with quiet_mlflow() as mlflow:
+            try:
+                model = mlflow.pyfunc.load_model(str(artifact.path))
+                return named(model.predict(_as_asked(artifact.signature, rows)))
+            except Exception as error:
+                said = f"{artifact.version}: its own predict fails on {len(rows)} rows: {error}"
+                raise RegistryError(said) from error
+
+    def input_example(self, artifact: Artifact) -> NDArray[Any] | None:
+        """The logged input example as rows of the signature's tensor, or None where none was logged."""
+        with quiet_mlflow() as mlflow:
+            example = mlflow.models.Model.load(str(artifact.path)).load_input_example(str(artifact.path))
+        return None if example is None else _rows(artifact.signature, example)
+
+    def _download(self, mlflow: Any, source: str, directory: Path | None = None) -> str:
+        return str(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=source,
+                dst_path=directory and str(directory),
+                tracking_uri=self.tracking_uri,
+                registry_uri=self.tracking_uri,
+            )
+        )
+
+
+def named(answer: Any) -> dict[str, NDArray[Any]]:
+    """An answer of any flavour, by the name of the output."""
+    if hasattr(answer, "to_dict") and hasattr(answer, "columns"):
+        answer = answer.to_numpy()
+    pairs = answer.items() if isinstance(answer, Mapping) else [(ANSWER, answer)]
+    return {str(name): np.asarray(array) for name, array in pairs}
+
+
+def _parsed(uri: ModelUri | str) -> ModelUri:
+    try:
+        return uri if isinstance(uri, ModelUri) else ModelUri.parse(uri)
+    except ValueError as error:
+        raise RegistryError(str(error)) from error
+
+
+def _of_name(client: Any, uri: ModelUri) -> Any:
+    model = _registered_model(client, uri)
+    version = uri.version if uri.version is not None else model.aliases.get(uri.alias)
+    if version is None:
+        said = guess(uri.alias, model.aliases) or "; it has no alias"
+        raise RegistryError(f"{uri}: {model.name} has no alias {uri.alias!r}{said}")
+    found = client.search_model_versions(f"name='{model.name}'")
+    for candidate in found:
+        if int(candidate.version) == int(version):
+            return candidate
+    there = ", ".join(map(str, sorted(int(candidate.version) for candidate in found))) or "none"
+    raise RegistryError(f"{uri}: {model.name} has no version {version}; versions: {there}")
+
+
+def _registered_model(client: Any, uri: ModelUri) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(uri.name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        there = [model.name for model in client.search_registered_models(max_results=100)]
+        said = guess(uri.name, there) or "; the registry is empty"
+        raise RegistryError(f"{uri}: no registered model {uri.name!r}{said}") from error
+
+
+def _of_run(client: Any, uri: ModelUri) -> Any:
+    """A Triton version is a registered version, so a run counts once exactly one version was made from it."""
+    found = client.search_model_versions(f"run_id='{uri.run_id}'")
+    if len(found) == 1:
+        return found[0]
+    if found:
+        there = " or ".join(sorted(f"models:/{version.name}/{version.version}" for version in found))
+        raise RegistryError(f"{uri}: several versions were registered from this run; write {there}")
+    client.get_run(uri.run_id)
+    raise RegistryError(f"{uri}: not registered yet: mlflow.register_model('{uri}', '<name>') gives it a version")
+
+
+def _signature(found: Any, signature: Any) -> TensorSignature:
+    try:
+        return TensorSignature.of(signature)
+    except ValueError as error:
+        raise RegistryError(f"models:/{found.name}/{found.version}: {error}") from error
+
+
+def _as_asked(signature: TensorSignature, rows: NDArray[Any]) -> Any:
+    if signature.columns:
+        import pandas as pd
+
+        return pd.DataFrame(rows, columns=list(signature.columns))
+    typed = rows.astype(signature.dtype, copy=False)
+    return {signature.name: typed} if signature.name else typed
+
+
+def _rows(signature: TensorSignature, example: Any) -> NDArray[Any]:
+    if isinstance(example, Mapping):
+        example = example[signature.name]
+    return np.asarray(example, dtype=signature.dtype).reshape(-1, *(abs(size) for size in signature.dims))

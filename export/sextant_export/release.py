@@ -1,0 +1,275 @@
+"""
+A release, from the registry to the store: resolve, fetch, convert, prove, calibrate, stage.
+
+Everything here only adds to a store; no Triton is asked and nothing that is served changes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf import text_format
+from numpy.typing import NDArray
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from sextant.blocks import BLOCKS
+from sextant.errors import ReceiptError
+from sextant_export.calibration import Calibrated, calibrate, preprocess
+from sextant_export.config import block_config, ensemble_config, onnx_config
+from sextant_export.known_cases import KnownCases, read_known_cases
+from sextant_export.member import PreparedMember, prepare
+from sextant_export.narration import Narrator, Silence
+from sextant_export.pipeline import Pipeline
+from sextant_export.receipt import Receipt, read_receipt, receipt_path, releases, write_receipt
+from sextant_export.registry import RegisteredVersion, Registry
+from sextant_export.shells import copy_shell
+from sextant_export.store import Candidate, Store, writing
+from sextant_export.wiring import wire
+
+TOOLS = ("triton-sextant", "mlflow", "onnx", "onnxruntime", "skl2onnx", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What :func:`export` would do: make release *release*, or nothing when *exists*; *members* old to new."""
+
+    pipeline: str
+    release: int
+    exists: bool
+    serving: int | None
+    members: Mapping[str, tuple[int | None, int]]
+
+
+def plan(pipeline: Pipeline, store: Store, registry: Registry) -> Plan:
+    """What a promotion of *pipeline* would change; writes nothing."""
+    resolved = resolve(pipeline, registry)
+    existing = find_release(store, pipeline.name, identity(pipeline, resolved))
+    serving = store.served_release(pipeline.name)
+    pinned = read_receipt(store, pipeline.name, serving).members if serving else {}
+    return Plan(
+        pipeline=pipeline.name,
+        release=existing.release if existing else next_release(store, pipeline),
+        exists=existing is not None,
+        serving=serving,
+        members={n: (pinned.get(n, {}).get("version"), found.version) for n, found in resolved.items()},
+    )
+
+
+def export(pipeline: Pipeline, store: Store, registry: Registry, narrator: Narrator | None = None) -> Receipt:
+    """
+    The release that *pipeline* now is, proven and staged in *store*; the one that is there when nothing changed.
+
+    Raises the ``ExportError`` that says what to do; the store then holds what it held before, or less unfinished work.
+    """
+    narrator = narrator or Silence()
+    store.prepare()
+    with narrator.step("resolve members in the registry") as step:
+        resolved = resolve(pipeline, registry)
+        step.result(", ".join(f"{v.name} version {v.version}" for v in resolved.values()))
+    made_from = identity(pipeline, resolved)
+    existing = find_release(store, pipeline.name, made_from)
+    if existing is not None and existing.outcome != "refused":
+        with narrator.step(f"stage {existing.name}") as step:
+            place_again(store, existing)
+            step.result("made before, still valid")
+        return existing
+    release = existing.release if existing else next_release(store, pipeline)
+    with _workplace() as directory:
+        return _make(pipeline, store, registry, resolved, made_from, release, directory, narrator)
+
+
+def resolve(pipeline: Pipeline, registry: Registry) -> dict[str, RegisteredVersion]:
+    """The registered version that each member's URI means at this moment."""
+    return {name: registry.resolve(str(member.uri)) for name, member in pipeline.members.items()}
+
+
+def identity(pipeline: Pipeline, resolved: Mapping[str, RegisteredVersion]) -> str:
+    """The digest of everything a release is made from: spec, members, known cases, and Sextant itself."""
+    cases = pipeline.calibration
+    made_from = {
+        "spec": pipeline.spec,
+        "members": {name: [v.name, v.version, v.source] for name, v in resolved.items()},
+        "cases": _file_digest(cases.data) if cases else None,
+        "sextant": installed_version("triton-sextant"),
+    }
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def find_release(store: Store, pipeline: str, made_from: str) -> Receipt | None:
+    """The newest release of *pipeline* with this identity; a receipt that was edited is not one of them."""
+    for release in reversed(releases(store, pipeline)):
+        try:
+            receipt = read_receipt(store, pipeline, release)
+        except ReceiptError:
+            continue
+        if receipt.identity == made_from:
+            return receipt
+    return None
+
+
+def next_release(store: Store, pipeline: Pipeline) -> int:
+    """The number after every release and every block version of *pipeline*, a crash's leftovers included."""
+    blocks = (store.models / f"{pipeline.name}.{step.block}" for step in pipeline.blocks)
+    versions = (int(p.name) for block in blocks if block.is_dir() for p in block.iterdir() if p.name.isdigit())
+    return max([0, *releases(store, pipeline.name), *versions]) + 1
+
+
+def place_again(store: Store, receipt: Receipt) -> None:
+    """Put the ensemble of a release made before back in the store, its versions in the policies."""
+    for model, version in receipt.models.items():
+        store.widen(model, version)
+    store.write_ensemble(text_format.Parse(receipt.ensemble, ModelConfig()))
+
+
+def front_config(receipt: Receipt) -> ModelConfig:
+    """The public front of the pipeline, wired to the release of *receipt*."""
+    config = text_format.Parse(receipt.ensemble, ModelConfig())
+    config.name = receipt.pipeline
+    return config
+
+
+def proof_path(store: Store, receipt: Receipt) -> Path:
+    """Where the rows and the flavours' own answers stand, for the proof through Triton."""
+    return receipt_path(store, receipt.pipeline, receipt.release).with_suffix(".proof.npz")
+
+
+def _make(
+    pipeline: Pipeline,
+    store: Store,
+    registry: Registry,
+    resolved: Mapping[str, RegisteredVersion],
+    made_from: str,
+    release: int,
+    directory: Path,
+    narrator: Narrator,
+) -> Receipt:
+    cases = read_known_cases(pipeline.calibration) if pipeline.calibration else None
+    members = []
+    for name, found in resolved.items():
+        with narrator.step(f"export {found.name} version {found.version} to ONNX, prove parity") as step:
+            members.append(prepare(name, found, registry, directory, _observed(pipeline, cases)))
+            step.result(_proven(members[-1]))
+    with narrator.step("calibrate") as step:
+        calibrated = calibrate(pipeline, members, release, cases)
+        step.result(f"{len(cases)} known cases" if cases else "no known cases: chi-square ellipses")
+    with narrator.step(f"stage {pipeline.name}.r{release}") as step:
+        receipt = _stage(pipeline, store, members, calibrated, made_from, release)
+        step.result(f"{len(receipt.models) + 1} models in {store.models}")
+    return receipt
+
+
+def _proven(member: PreparedMember) -> str:
+    proof = member.proof
+    edges = f", {len(proof.edges)} rows on an edge of the original left out" if proof.edges else ""
+    return f"{proof.rows:,} rows, worst |delta| {proof.max_abs_delta:.1e}, allowed {proof.tolerance:.1e}{edges}"
+
+
+def _observed(pipeline: Pipeline, cases: KnownCases | None) -> NDArray[Any] | None:
+    """Rows as the members will see them, for the ranges that the proof draws from."""
+    if cases is None:
+        return None
+    width = cases.features.shape[1]
+    parameters = {step.block: {**step.parameters, "width": width} for step in pipeline.preprocessing}
+    rows: NDArray[Any] = preprocess(pipeline, parameters, cases.features)
+    return rows
+
+
+def _stage(
+    pipeline: Pipeline,
+    store: Store,
+    members: Sequence[PreparedMember],
+    calibrated: Calibrated,
+    made_from: str,
+    release: int,
+) -> Receipt:
+    candidates = [
+        *(_member_candidate(pipeline, member) for member in members),
+        *(_block_candidate(pipeline, block, calibrated, members, release) for block in calibrated.parameters),
+    ]
+    wiring = wire(pipeline, members, release)
+    introduced = tuple(candidate.model for candidate in candidates if store.publish(candidate))
+    ensemble = ensemble_config(
+        f"{pipeline.name}.r{release}",
+        release,
+        wiring.steps,
+        wiring.inputs,
+        wiring.outputs,
+        pipeline.serving.max_batch_size,
+    )
+    store.write_ensemble(ensemble)
+    receipt = Receipt(
+        pipeline=pipeline.name,
+        release=release,
+        identity=made_from,
+        created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        spec=json.loads(json.dumps(pipeline.spec, default=str)),
+        members={member.name: member.facts() for member in members},
+        blocks=calibrated.parameters,
+        calibration=calibrated.facts,
+        models={candidate.model: candidate.version for candidate in candidates},
+        introduced=introduced,
+        ensemble=text_format.MessageToString(ensemble),
+        tools={"python": platform.python_version(), **{tool: installed_version(tool) for tool in TOOLS}},
+    )
+    _write_proof(store, receipt, members)
+    write_receipt(store, receipt)
+    return receipt
+
+
+def _member_candidate(pipeline: Pipeline, member: PreparedMember) -> Candidate:
+    config = onnx_config(member.model_name, member.inputs, member.outputs, pipeline.serving, [member.version])
+    return Candidate(model=member.model_name, version=member.version, config=config, write=member.write)
+
+
+def _block_candidate(
+    pipeline: Pipeline, block: str, calibrated: Calibrated, members: Sequence[PreparedMember], release: int
+) -> Candidate:
+    kind, name = BLOCKS[block], f"{pipeline.name}.{block}"
+    before = {step.block for step in pipeline.preprocessing}
+    tensors = (*kind.inputs, *kind.outputs) if block in before else ()
+    dims = {tensor.name: members[0].inputs[0].dims for tensor in tensors}
+
+    def write(directory: Path) -> None:
+        copy_shell(block, directory)
+        text = json.dumps(calibrated.parameters[block], indent=2)
+        (directory / "parameters.json").write_text(text + "\n", encoding="utf-8")
+
+    config = block_config(name, kind, pipeline.serving, [release], dims)
+    return Candidate(model=name, version=release, config=config, write=write)
+
+
+def _write_proof(store: Store, receipt: Receipt, members: Sequence[PreparedMember]) -> None:
+    path = proof_path(store, receipt)
+    arrays = {f"{member.model_name}/rows": member.rows for member in members}
+    for member in members:
+        arrays |= {f"{member.model_name}/answers/{name}": array for name, array in member.expected.items()}
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, **arrays)
+
+
+@contextmanager
+def _workplace() -> Iterator[Path]:
+    """A folder for what is fetched, gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="sextant-export-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _file_digest(path: Path) -> str | None:
+    """The digest of the known cases, or None where they are not there: reading them says so."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -1,0 +1,82 @@
+"""Checks of single values in a spec: a number in its range, a choice, a list of words, a mapping of names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sextant_export.problem import Problem, guess
+
+
+class Bounds(NamedTuple):
+    """The range of a number; None where it is open."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    whole: bool = False
+
+    def hold(self, value: float) -> bool:
+        """Whether *value* lies within."""
+        return (
+            abs(value) <= sys.float_info.max
+            and (self.at_least is None or value >= self.at_least)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """The range in words."""
+        said = {"at least": self.at_least, "at most": self.at_most, "above": self.above, "below": self.below}
+        limits = " and ".join(f"{word} {limit}" for word, limit in said.items() if limit is not None)
+        return f"a {'whole ' if self.whole else ''}number {limits}"
+
+
+def number(bounds: Bounds) -> Callable[[Any, str], Iterator[Problem]]:
+    """A check that a value is a number within *bounds*."""
+    kinds = (int,) if bounds.whole else (int, float)
+
+    def check(value: Any, address: str) -> Iterator[Problem]:
+        if isinstance(value, bool) or not isinstance(value, kinds) or not bounds.hold(value):
+            yield Problem(address, f"expected {bounds}, got {value!r}")
+
+    return check
+
+
+def flag(value: Any, address: str) -> Iterator[Problem]:
+    """A check that *value* is true or false."""
+    if not isinstance(value, bool):
+        yield Problem(address, f"expected true or false, got {value!r}")
+
+
+def choice(value: Any, address: str, known: Collection[str], noun: str) -> Iterator[Problem]:
+    """A check that *value* is one of *known*."""
+    if not isinstance(value, str) or value not in known:
+        yield Problem(address, f"{value!r} is no {noun}{guess(value, known)}")
+
+
+def words(value: Any, address: str, count: int, meaning: str) -> Iterator[Problem]:
+    """A check that *value* is a list of *count* strings."""
+    listed = isinstance(value, list) and len(value) == count
+    if not listed or not all(isinstance(word, str) for word in value):
+        yield Problem(address, f"expected a list of {count} strings ({meaning}), got {value!r}")
+
+
+def names(value: Any, address: str) -> Iterator[Problem]:
+    """A check that *value* maps tensor names to tensor names."""
+    if not isinstance(value, Mapping):
+        yield Problem(address, f"expected a mapping of the model's tensor to the pipeline's, got {value!r}")
+        return
+    for key, name in value.items():
+        if not isinstance(key, str) or not isinstance(name, str) or not name:
+            yield Problem(f"{address}.{key}", f"expected the name of a tensor, got {name!r}")
+
+
+def unknown_keys(value: Mapping[str, Any], address: str, known: Collection[str]) -> Iterator[Problem]:
+    """Every key of *value* that is none of *known*, with a guess."""
+    for key in value:
+        if key not in known:
+            yield Problem(f"{address}.{key}", f"unknown{guess(key, known)}")

@@ -1,0 +1,84 @@
+"""How good fixes are, told by rows whose true place is known: errors, and whether ellipses keep promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sextant.answers import Fix
+from sextant.conform import mahalanobis_scores
+from sextant.ellipse import mahalanobis_radius
+from sextant.geodesy import to_east_north
+from sextant.tensors import Floats, Mask
+
+
+@dataclass(frozen=True)
+class Scores:
+    """
+    What was measured on held-back rows.
+
+    *coverage* is the share of true places inside the ellipse of each confidence level;
+    *median_area_m2* is that of the ellipses with the highest level.
+    """
+
+    rows: int
+    median_error_m: float
+    p95_error_m: float
+    coverage: dict[float, float]
+    median_area_m2: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON: confidence levels become strings."""
+        return asdict(self) | {"coverage": {f"{level:g}": share for level, share in self.coverage.items()}}
+
+    def __str__(self) -> str:
+        promised = ", ".join(f"{level:.0%} ellipse holds {share:.1%}" for level, share in self.coverage.items())
+        return f"median error {self.median_error_m:.1f} m, 95th percentile {self.p95_error_m:.1f} m; {promised}"
+
+
+def evaluate(fixes: Sequence[Fix], truth: Floats) -> Scores:
+    """The scores of *fixes* against *truth*, latitude and longitude ``(N, 2)`` in the same order."""
+    offsets = offsets_m(fixes, truth)
+    errors = np.linalg.norm(offsets, axis=1)
+    levels = fixes[0].confidence_levels
+    return Scores(
+        rows=len(fixes),
+        median_error_m=float(np.median(errors)),
+        p95_error_m=float(np.quantile(errors, 0.95)),
+        coverage={level: float(inside(fixes, offsets, level).mean()) for level in levels},
+        median_area_m2=float(np.median([fix.ellipse(max(levels)).area_m2 for fix in fixes])),
+    )
+
+
+def chi_square_coverage(fixes: Sequence[Fix], truth: Floats) -> dict[float, float]:
+    """
+    What the coverage would be if each fix's covariance were taken at its word, without calibration.
+
+    The share of true places within the chi-square radius of each confidence level.
+    """
+    scores = mahalanobis_scores(offsets_m(fixes, truth), np.array([fix.covariance for fix in fixes]))
+    return {level: float((scores <= mahalanobis_radius(level)).mean()) for level in fixes[0].confidence_levels}
+
+
+def offsets_m(fixes: Sequence[Fix], truth: Floats) -> Floats:
+    """Geodesic metres east and north from each fix to the true place, ``(N, 2)``."""
+    return to_east_north([(fix.latitude, fix.longitude) for fix in fixes], truth)
+
+
+def inside(fixes: Sequence[Fix], offsets: Floats, confidence_level: float) -> Mask:
+    """
+    Which true places lie inside the ellipse as it was served: by its axes and orientation.
+
+    The products avoid a division, so that an ellipse without width still holds the line between its ends.
+    """
+    ellipses = [fix.ellipse(confidence_level) for fix in fixes]
+    major, minor = (np.array([getattr(e, axis) for e in ellipses]) for axis in ("semi_major_m", "semi_minor_m"))
+    turn = np.radians([ellipse.orientation_deg for ellipse in ellipses])
+    east, north = offsets.T
+    along, across = east * np.sin(turn) + north * np.cos(turn), east * np.cos(turn) - north * np.sin(turn)
+    within: Mask = (along * minor) ** 2 + (across * major) ** 2 <= (major * minor) ** 2
+    inside_ellipse: Mask = within & (np.abs(along) <= major)
+    return inside_ellipse

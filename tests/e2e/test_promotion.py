@@ -1,0 +1,447 @@
+"""From the registry to what is served: promoted, refused, rolled back, and never anything in between."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sextant.errors import (
+    BreakingChange,
+    CalibrationError,
+    GateFailed,
+    LoadFailed,
+    ParityError,
+    PromoteError,
+    ReceiptError,
+    RegistryError,
+    ServerUnreachable,
+    SextantError,
+    StoreError,
+)
+from sextant.scores import evaluate
+from sextant_client import Client
+from sextant_export.pipeline import load_pipeline
+from sextant_export.receipt import read_receipt, receipt_path, releases
+from sextant_export.release import export, plan, proof_path
+from sextant_promote.control import Control
+from sextant_promote.promotion import promote, rollback
+from sextant_promote.status import status
+from sextant_server import EmbeddedTriton
+from small_world import draw
+
+pytestmark = pytest.mark.e2e
+
+
+class Stage:
+    """A small world with a Triton on its store."""
+
+    def __init__(self, world, triton):
+        self.world, self.triton, self.store = world, triton, world.store
+        self.control = Control(triton.address.grpc, triton.address.token)
+
+    def promote(self, pipeline=None):
+        return promote(pipeline or load_pipeline(self.world.spec), self.store, self.world.registry, self.control)
+
+    def rollback(self, to=None):
+        return rollback(self.store, "locate", self.control, to)
+
+    def ask(self, features):
+        with Client(self.triton.address.grpc) as client:
+            return client.pipeline("locate")(features)
+
+    def new_ridge(self, alpha):
+        from sklearn.linear_model import Ridge
+
+        return self.world.register("ridge", Ridge(alpha=alpha))
+
+    def models(self):
+        return sorted(path.name for path in self.store.models.iterdir())
+
+
+@pytest.fixture
+def stage(world):
+    with EmbeddedTriton(world.store.root) as triton:
+        own = Stage(world, triton)
+        yield own
+        own.control.close()
+
+
+def test_a_promoted_pipeline_answers_with_ellipses_that_hold_the_truth(stage):
+    """The main job: fixes near the truth, and a share inside each ellipse close to its level."""
+    done = stage.promote()
+    unseen = draw(400, seed=9)
+
+    scores = evaluate(stage.ask(unseen.features), unseen.truth)
+
+    assert (done.release, done.changed, done.replaced) == (1, True, None)
+    assert scores.median_error_m < 15
+    assert all(abs(share - level) < 0.06 for level, share in scores.coverage.items())
+
+
+def test_the_answer_says_which_release_gave_it(stage):
+    """And that its ellipses were calibrated, by how many members."""
+    stage.promote()
+
+    fix = stage.ask(draw(1, seed=9).features[0])
+
+    assert (fix.release, fix.calibrated, fix.members_used) == (1, True, 3)
+
+
+def test_promoting_twice_changes_nothing(stage):
+    """The same inputs are the same release."""
+    stage.promote()
+    before = {path: path.stat().st_mtime_ns for path in stage.store.models.rglob("config.pbtxt")}
+
+    again = stage.promote()
+
+    assert (again.release, again.changed) == (1, False)
+    assert {path: path.stat().st_mtime_ns for path in stage.store.models.rglob("config.pbtxt")} == before
+
+
+def test_a_moved_alias_is_a_new_release_and_the_old_one_is_a_rollback_away(stage):
+    """r2 by the new member, then r1 again, each answering as its own members do."""
+    row = draw(1, seed=9).features[0]
+    stage.promote()
+    first = stage.ask(row)
+    stage.new_ridge(alpha=50.0)
+
+    second_done = stage.promote()
+    second = stage.ask(row)
+    back = stage.rollback()
+    third = stage.ask(row)
+
+    assert (second_done.release, second_done.replaced) == (2, 1)
+    assert (first.release, second.release, third.release) == (1, 2, 1)
+    assert first.latitude != second.latitude
+    assert first == third
+    assert (back.release, back.replaced) == (1, 2)
+
+
+def test_promoting_after_a_rollback_flips_to_the_release_there_is(stage):
+    """Nothing is exported again."""
+    stage.promote()
+    stage.new_ridge(alpha=50.0)
+    stage.promote()
+    stage.rollback()
+
+    again = stage.promote()
+
+    assert (again.release, again.changed) == (2, True)
+    assert releases(stage.store, "locate") == [1, 2]
+
+
+def test_only_the_serving_release_and_the_one_before_stay_loaded(stage):
+    """Older ones keep their versions on disk and their receipt, and come back when asked for by number."""
+    stage.promote()
+    for alpha in (20.0, 30.0, 40.0):
+        stage.new_ridge(alpha)
+        stage.promote()
+
+    kept = [name for name in stage.models() if ".r" in name]
+    back = stage.rollback(to=1)
+
+    assert kept == ["locate.r3", "locate.r4"]
+    assert back.release == 1
+    assert stage.ask(draw(1, seed=9).features[0]).release == 1
+
+
+def test_no_request_fails_while_releases_change(stage):
+    """Four callers ask without a pause through ten promotions and rollbacks."""
+    stage.promote()
+    stage.new_ridge(alpha=50.0)
+    stage.promote()
+    stopped, failures, seen = threading.Event(), [], set()
+
+    def call():
+        row = draw(1, seed=9).features[0]
+        with Client(stage.triton.address.grpc) as client:
+            while not stopped.is_set():
+                try:
+                    seen.add(client.pipeline("locate")(row).release)
+                except SextantError as error:  # noqa: PERF203  each call is counted
+                    failures.append(error)
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for _ in range(5):
+        stage.rollback()
+        stage.promote()
+    stopped.set()
+    for caller in callers:
+        caller.join()
+
+    assert failures == []
+    assert seen == {1, 2}
+
+
+def test_a_restarted_server_serves_what_was_promoted(stage):
+    """The front is in the store; nothing is remembered elsewhere."""
+    stage.promote()
+    row = draw(1, seed=9).features[0]
+    before = stage.ask(row)
+    stage.triton.stop()
+
+    with EmbeddedTriton(stage.store.root) as triton, Client(triton.address.grpc) as client:
+        after = client.pipeline("locate")(row)
+
+    assert after == before
+
+
+def test_three_doors_give_the_same_numbers(stage):
+    """The SDK over gRPC and HTTP, raw tritonclient, and plain JSON over HTTP."""
+    import urllib.request
+
+    import tritonclient.grpc as raw
+
+    stage.promote()
+    row = draw(1, seed=9).features
+    address = stage.triton.address
+
+    with Client(address.grpc) as one, Client(address.http) as other:
+        sdk, sdk_http = one.pipeline("locate").tensors(row), other.pipeline("locate").tensors(row)
+    tensor = raw.InferInput("features", row.shape, "FP32")
+    tensor.set_data_from_numpy(row)
+    plain = raw.InferenceServerClient(address.grpc.removeprefix("grpc://")).infer("locate", [tensor])
+    body = {"inputs": [{"name": "features", "datatype": "FP32", "shape": [1, 8], "data": row.ravel().tolist()}]}
+    with urllib.request.urlopen(f"{address.http}/v2/models/locate/infer", json.dumps(body).encode()) as reply:
+        curled = {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in json.load(reply)["outputs"]}
+
+    assert sdk.keys() == curled.keys()
+    for name, array in sdk.items():
+        np.testing.assert_array_equal(array, sdk_http[name])
+        np.testing.assert_array_equal(array, plain.as_numpy(name))
+        np.testing.assert_allclose(array, curled[name], rtol=1e-12)
+
+
+def test_what_is_served_is_what_the_flavours_answer(stage):
+    """Each member through Triton against scikit-learn's own predict."""
+    done = stage.promote()
+
+    deltas = {name: fact["max_abs_delta"] for name, fact in done.receipt.proof.items()}
+
+    assert deltas.keys() == {"ridge", "forest", "knn"}
+    assert max(deltas.values()) < 1e-3
+
+
+def test_a_failed_gate_keeps_the_old_release_serving(stage):
+    """The candidate is gone from store and server, its receipt kept as refused."""
+    stage.promote()
+    kept = stage.models()
+    strict = stage.world.write_spec({"gate": {"median_error_m": {"at_most": 0.001}}})
+
+    with pytest.raises(GateFailed, match=r"median_error_m .* \(NOT at most 0.001\)") as failed:
+        stage.promote(strict)
+
+    assert [result.passed for result in failed.value.results] == [False]
+    assert stage.ask(draw(1, seed=9).features[0]).release == 1
+    assert stage.models() == kept
+    assert read_receipt(stage.store, "locate", 2).outcome == "refused"
+
+
+def test_a_member_that_does_not_load_keeps_the_old_release_serving(stage):
+    """Its file is truncated between publication and load, as a broken disk or copy would do."""
+    stage.promote()
+    version = stage.new_ridge(alpha=50.0)
+    export(load_pipeline(stage.world.spec), stage.store, stage.world.registry)
+    graph = stage.store.models / "ridge" / str(version) / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:100])
+
+    with pytest.raises(LoadFailed, match=r"ridge does not load"):
+        stage.promote()
+
+    assert stage.ask(draw(1, seed=9).features[0]).release == 1
+    assert list(stage.store.config("ridge").version_policy.specific.versions) == [1]
+    stage.triton.check()
+
+
+def test_a_first_release_that_fails_leaves_the_store_empty(stage):
+    """Nothing half published is there for the next start to trip over."""
+    strict = stage.world.write_spec({"gate": {"median_error_m": {"at_most": 0.001}}})
+
+    with pytest.raises(GateFailed):
+        stage.promote(strict)
+
+    assert stage.models() == []
+    assert stage.control.ready().get("locate", set()) == set()
+
+
+def test_a_pipeline_refused_once_is_promoted_when_its_gate_is_mended(stage):
+    """A refused receipt is no obstacle."""
+    with pytest.raises(GateFailed):
+        stage.promote(stage.world.write_spec({"gate": {"median_error_m": {"at_most": 0.001}}}))
+
+    done = stage.promote(stage.world.write_spec())
+
+    assert done.changed
+    assert stage.ask(draw(1, seed=9).features[0]).release == done.release
+
+
+def test_an_alias_that_does_not_exist_is_named(stage):
+    """With the aliases that do."""
+    page = {"members": {"ridge": "models:/ridge@champoin", "knn": "models:/knn@champion"}}
+
+    with pytest.raises(RegistryError, match="no alias 'champoin'; did you mean 'champion'"):
+        stage.promote(stage.world.write_spec(page))
+
+
+def test_a_model_without_signature_is_named(stage):
+    """And how to log one."""
+    from sklearn.linear_model import Ridge
+
+    stage.world.register("bare", Ridge(), signature=False)
+    page = {"members": {"ridge": "models:/ridge@champion", "bare": "models:/bare@champion"}}
+
+    with pytest.raises(RegistryError, match=r"bare/1: it was logged without a signature.*infer_signature"):
+        stage.promote(stage.world.write_spec(page))
+
+
+def test_a_changed_input_is_a_breaking_change(stage):
+    """A member of another width cannot take the place of the one that serves."""
+    stage.promote()
+    from sklearn.linear_model import Ridge
+
+    wide = np.hstack([stage.world.training.scaled, stage.world.training.scaled[:, :1]])
+    model = Ridge().fit(wide, stage.world.training.east_north)
+    stage.world.log(
+        "ridge",
+        lambda mlflow, **facts: mlflow.sklearn.log_model(model, **_wide(facts, model, wide)),
+        Narrow(model),
+        "champion",
+    )
+
+    with pytest.raises((BreakingChange, RegistryError), match="9|width|takes"):
+        stage.promote()
+
+    assert stage.ask(draw(1, seed=9).features[0]).release == 1
+
+
+def test_too_few_known_cases_are_counted(stage):
+    """A 95 % ellipse cannot be promised on ten rows."""
+    pipeline = load_pipeline(stage.world.spec)
+    stage.world.write_cases(draw(10, seed=3))
+
+    with pytest.raises(CalibrationError, match="19"):
+        stage.promote(pipeline)
+
+
+@pytest.mark.parametrize("rows", [b"", b"not a table"], ids=["empty", "no parquet"])
+def test_known_cases_that_cannot_be_read_are_named(stage, rows):
+    """The sentence says which file."""
+    (stage.world.root / "cases.parquet").write_bytes(rows)
+
+    with pytest.raises(CalibrationError, match="cases.parquet"):
+        stage.promote()
+
+
+def test_an_edited_receipt_is_not_rolled_back_to(stage):
+    """The serving release goes on; status says which receipt was edited."""
+    stage.promote()
+    stage.new_ridge(alpha=50.0)
+    stage.promote()
+    path = receipt_path(stage.store, "locate", 1)
+    path.write_text(path.read_text().replace('"knn": 1', '"knn": 2'))
+
+    with pytest.raises(ReceiptError, match=r"r1\.json was changed after it was written"):
+        stage.rollback()
+
+    (found,) = status(stage.store, stage.control)
+    assert stage.ask(draw(1, seed=9).features[0]).release == 2
+    assert [release.outcome for release in found.releases] == ["served", "edited"]
+
+
+def test_a_proof_that_is_gone_is_named(stage):
+    """A release that cannot be proven through Triton is not promoted."""
+    receipt = export(load_pipeline(stage.world.spec), stage.store, stage.world.registry)
+    proof_path(stage.store, receipt).unlink()
+
+    with pytest.raises(PromoteError, match="is gone"):
+        stage.promote()
+
+
+def test_other_answers_through_triton_are_refused(stage):
+    """The second proof is made of what the server really says."""
+    receipt = export(load_pipeline(stage.world.spec), stage.store, stage.world.registry)
+    with np.load(proof_path(stage.store, receipt)) as proof:
+        arrays = dict(proof)
+    arrays["ridge/answers/prediction"] = arrays["ridge/answers/prediction"] + 1
+    np.savez_compressed(proof_path(stage.store, receipt), **arrays)
+
+    with pytest.raises(ParityError, match="ridge version 1, asked through Triton"):
+        stage.promote()
+
+    assert stage.models() == []
+
+
+def test_there_is_nothing_before_the_first_release(stage):
+    """Rolling back an empty store and a first release both say so."""
+    with pytest.raises(PromoteError, match="nothing to roll back"):
+        stage.rollback()
+    stage.promote()
+
+    with pytest.raises(PromoteError, match="r1 is the first release"):
+        stage.rollback()
+
+
+def test_another_registry_with_the_same_numbers_is_refused(stage):
+    """Version 1 of another registry is not version 1 of this one."""
+    stage.promote()
+    other = stage.store.models / "ridge" / "2"
+    other.mkdir()
+    (other / "model.onnx").write_bytes(b"from another registry")
+    stage.new_ridge(alpha=50.0)
+
+    with pytest.raises(StoreError, match="ridge version 2 is already in the store with other bytes"):
+        stage.promote()
+
+    assert stage.ask(draw(1, seed=9).features[0]).release == 1
+
+
+def test_plan_writes_nothing(world):
+    """It needs no server, makes no store, and says which versions would serve."""
+    made = plan(load_pipeline(world.spec), world.store, world.registry)
+
+    assert (made.release, made.exists, made.serving) == (1, False, None)
+    assert made.members == {"ridge": (None, 1), "forest": (None, 1), "knn": (None, 1)}
+    assert not world.store.root.exists()
+
+
+def test_without_a_server_nothing_is_exported(world):
+    """The sentence comes at once, not after minutes of work."""
+    with Control("grpc://127.0.0.1:9") as control, pytest.raises(ServerUnreachable, match="127.0.0.1:9"):
+        promote(load_pipeline(world.spec), world.store, world.registry, control)
+
+    assert not Path(world.store.root).exists()
+
+
+def test_members_that_are_not_sure_of_themselves_need_known_cases(stage):
+    """Neither a covariance of their own nor cases to measure one on: said before anything is served."""
+    page = load_pipeline(stage.world.spec).spec
+    without = {key: value for key, value in page.items() if key not in {"calibration", "gate"}}
+    stage.world.spec.write_text(json.dumps(without))
+
+    with pytest.raises(CalibrationError, match="member ridge gives no covariance.*calibration"):
+        stage.promote()
+
+    assert stage.models() == []
+
+
+class Narrow:
+    """Answers the world's own example rows with a model that wants one column more."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def predict(self, rows):
+        return self.model.predict(np.hstack([rows, rows[:, :1]]))
+
+
+def _wide(facts, model, wide):
+    from mlflow.models import infer_signature
+
+    example = wide[:4]
+    return {**facts, "signature": infer_signature(example, model.predict(example)), "input_example": example}

@@ -1,0 +1,294 @@
+"""A real MLflow registry: which version a URI means, its files, what the original answers, its refusals."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from sklearn.linear_model import Ridge
+
+from sextant.errors import ConversionError, RegistryError, RegistryUnreachable
+from sextant_export.converters import convert
+from sextant_export.mlflow_calls import quiet_mlflow
+from sextant_export.parity import prove, seeded_rows
+from sextant_export.registry import Registry
+from sextant_export.signature import TensorSignature
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def registry(world) -> Registry:
+    return world.registry
+
+
+@pytest.fixture
+def network(world) -> onnx.ModelProto:
+    """A graph large enough for MLflow to lay its weights beside it, as it does by default."""
+    graph = onnx.parser.parse_graph("net (float[n, 8] x) => (float[n, 2] y) { h = MatMul(x, a) y = MatMul(h, b) }")
+    random = np.random.default_rng(0)
+    for name, shape in (("a", (8, 64)), ("b", (64, 2))):
+        graph.initializer.append(onnx.numpy_helper.from_array(random.random(shape, np.float32), name))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model.ir_version = 10
+    return model
+
+
+class Original:
+    """What ``world.log`` wants to see of a model that has no predict of its own."""
+
+    def predict(self, rows):
+        return np.zeros((len(rows), 2), np.float32)
+
+
+def log_onnx(world, network):
+    return world.log("net", lambda mlflow, **facts: mlflow.onnx.log_model(network, **facts), Original(), "champion")
+
+
+def test_an_alias_means_a_version(registry):
+    found = registry.resolve("models:/forest@champion")
+
+    assert (found.name, found.version, str(found)) == ("forest", 1, "models:/forest/1")
+    assert found.signature == TensorSignature(dtype="float32", dims=(8,))
+    assert {"python_function", "sklearn"} == set(found.flavors)
+
+
+def test_an_alias_that_moved_means_the_new_version(world, registry):
+    second = world.register("ridge", Ridge(alpha=5))
+
+    assert registry.resolve("models:/ridge@champion").version == second == 2
+    assert registry.resolve("models:/ridge/1").version == 1
+
+
+def test_a_run_means_the_version_that_was_registered_from_it(registry):
+    found = registry.resolve("models:/knn/1")
+
+    assert registry.resolve(f"runs:/{found.run_id}/knn") == found
+
+
+def test_a_run_that_was_registered_twice_asks_which(world, registry):
+    found = registry.resolve("models:/knn/1")
+    with quiet_mlflow() as mlflow:
+        client = mlflow.MlflowClient(registry.tracking_uri)
+        client.create_model_version("knn", found.source, run_id=found.run_id)
+
+    with pytest.raises(RegistryError, match=r"several versions .* write models:/knn/1 or models:/knn/2"):
+        registry.resolve(f"runs:/{found.run_id}/knn")
+
+
+def test_a_run_that_was_never_registered_says_how(world, registry):
+    with quiet_mlflow() as mlflow:
+        run = mlflow.MlflowClient(registry.tracking_uri).create_run("0")
+    uri = f"runs:/{run.info.run_id}/model"
+
+    with pytest.raises(RegistryError, match=r"not registered yet: mlflow\.register_model\('runs:/"):
+        registry.resolve(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        ("models:/forst@champion", "no registered model 'forst'; did you mean 'forest'?"),
+        ("models:/forest@champoin", "forest has no alias 'champoin'; did you mean 'champion'?"),
+        ("models:/forest@best", "forest has no alias 'best'; there are champion"),
+        ("models:/forest/9", "models:/forest/9: forest has no version 9; versions: 1"),
+        (
+            "runs:/0123456789abcdef0123456789abcdef/model",
+            "Run with id=0123456789abcdef0123456789abcdef not found",
+        ),
+        ("forest", "'forest' is no model URI; wanted models:/<name>@<alias>"),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_is(registry, uri, sentence):
+    with pytest.raises(RegistryError) as refusal:
+        registry.resolve(uri)
+
+    assert sentence in str(refusal.value)
+
+
+def test_a_model_without_signature_says_how_to_log_one(world, registry):
+    world.register("bare", Ridge(), signature=False)
+
+    with pytest.raises(RegistryError, match=r"models:/bare/1: it was logged without a signature: .*infer_signature"):
+        registry.resolve("models:/bare@champion")
+
+
+def test_the_same_files_have_the_same_digest_and_others_another(registry, tmp_path):
+    forest, knn = registry.resolve("models:/forest/1"), registry.resolve("models:/knn/1")
+
+    one, again, other = (
+        registry.fetch(found, tmp_path / str(i)).digest for i, found in enumerate((forest, forest, knn))
+    )
+
+    assert one == again != other
+
+
+@pytest.mark.parametrize("name", ["ridge", "forest", "knn"])
+def test_what_is_fetched_converts_and_answers_as_the_flavour(world, registry, tmp_path, name):
+    artifact = registry.fetch(registry.resolve(f"models:/{name}@champion"), tmp_path / "artifact")
+    rows = seeded_rows(world.training.scaled, 1024, seed=11)
+
+    proof = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+
+    assert proof.rows == 1024
+    assert proof.max_abs_delta < 1e-2
+
+
+def test_the_logged_example_is_rows_of_the_signature(world, registry, tmp_path):
+    artifact = registry.fetch(registry.resolve("models:/forest/1"), tmp_path / "artifact")
+
+    assert (registry.input_example(artifact) == world.training.scaled[:4]).all()
+
+
+def test_a_graph_with_weights_beside_it_arrives_whole(world, registry, network, tmp_path):
+    log_onnx(world, network)
+    artifact = registry.fetch(registry.resolve("models:/net@champion"), tmp_path / "artifact")
+    rows = seeded_rows(world.training.scaled, 100, seed=12)
+
+    proof = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+
+    assert len(list(artifact.path.glob("**/*"))) > 6, "MLflow laid the weights beside the graph"
+    assert proof.worst_output == "y"
+    assert proof.max_abs_delta <= proof.tolerance
+
+
+def test_a_truncated_graph_is_refused_by_name(world, registry, network, tmp_path):
+    log_onnx(world, network)
+    artifact = registry.fetch(registry.resolve("models:/net@champion"), tmp_path / "artifact")
+    os.truncate(artifact.path / "model.onnx", 40)
+
+    with pytest.raises(ConversionError, match=r"models:/net/1: model\.onnx is no whole ONNX file"):
+        convert(artifact)
+
+
+def test_a_table_of_numbers_is_one_tensor(world, registry, tmp_path):
+    columns = [f"receiver_{i}" for i in range(8)]
+    table = pd.DataFrame(world.training.scaled, columns=columns)
+    model = Ridge().fit(table, world.training.east_north)
+
+    def log(mlflow, **facts):
+        signature = mlflow.models.infer_signature(table, model.predict(table))
+        facts |= {"signature": signature, "input_example": table[:4]}
+        return mlflow.sklearn.log_model(model, serialization_format="cloudpickle", **facts)
+
+    world.log("table", log, model, "champion", signature=False)
+    artifact = registry.fetch(registry.resolve("models:/table@champion"), tmp_path / "artifact")
+    rows = seeded_rows(registry.input_example(artifact), 100, seed=13)
+
+    proof = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+
+    assert artifact.signature.columns == tuple(columns)
+    assert proof.max_abs_delta <= proof.tolerance
+
+
+def test_columns_of_text_are_refused_with_advice(world, registry):
+    def log(mlflow, **facts):
+        facts["signature"] = mlflow.models.infer_signature(pd.DataFrame({"floor": ["a"]}))
+        return mlflow.sklearn.log_model(Ridge(), serialization_format="cloudpickle", **facts)
+
+    world.log("words", log, Original(), "champion", signature=False)
+
+    with pytest.raises(RegistryError, match=r"its column 'floor' is .*string and one tensor holds numbers"):
+        registry.resolve("models:/words@champion")
+
+
+def test_files_that_are_gone_are_named(world, registry, tmp_path):
+    world.register("ridge", Ridge(alpha=7))
+    found = registry.resolve("models:/ridge@champion")
+    shutil.rmtree(found.source.removeprefix("file://"))
+
+    with pytest.raises(RegistryError, match=r"No such artifact"):
+        registry.fetch(found, tmp_path / "artifact")
+    with pytest.raises(RegistryError, match=r"No such artifact"):
+        registry.resolve("models:/ridge@champion")
+
+
+def test_a_full_or_read_only_disk_is_not_taken_for_the_registry(registry, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(RegistryError, match="file"):
+        registry.fetch(registry.resolve("models:/forest/1"), tmp_path / "file")
+
+
+def test_a_registry_file_that_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(RegistryUnreachable, match=r"there is no file .*gone\.db"):
+        Registry(f"sqlite:///{tmp_path}/gone.db").resolve("models:/a@b")
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_registry_out_of_reach_is_said_quickly():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        begun = time.monotonic()
+
+        with pytest.raises(RegistryUnreachable, match=r"does not answer"):
+            Registry(uri).resolve("models:/a@b")
+
+    assert time.monotonic() - begun < 10
+
+
+def test_asking_leaves_the_environment_and_the_working_folder_alone(registry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    known = set(tmp_path.iterdir())
+
+    registry.resolve("models:/forest@champion")
+
+    assert dict(os.environ) == before
+    assert set(tmp_path.iterdir()) == known
+
+
+@pytest.fixture
+def tracking_server(world):
+    """MLflow's own HTTP server on the world's database; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", world.registry.tracking_uri]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    with (world.root / "server.log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=world.root, start_new_session=True)
+    try:
+        yield _when_healthy(f"http://127.0.0.1:{port}", server)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+
+
+def _when_healthy(address, server):
+    begun = time.monotonic()
+    while not _healthy(address):
+        assert server.poll() is None, "mlflow server ended by itself"
+        assert time.monotonic() < begun + 60, "mlflow server does not answer"
+        time.sleep(0.1)
+    return address
+
+
+def _healthy(address):
+    try:
+        urllib.request.urlopen(f"{address}/health", timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_registry_behind_http_gives_the_same_artifact(world, registry, tracking_server, tmp_path):
+    remote = Registry(tracking_server)
+
+    found = remote.resolve("models:/forest@champion")
+
+    assert remote.fetch(found, tmp_path / "a").digest == registry.fetch(found, tmp_path / "b").digest
+    with pytest.raises(RegistryError, match=r"no registered model 'forst'; did you mean 'forest'?"):
+        remote.resolve("models:/forst@champion")

@@ -1,0 +1,24 @@
+"""The committed model repository is what the code writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sextant.blocks import BLOCKS
+from sextant_export.config import block_config, read_config
+from sextant_export.pipeline import Serving
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+
+
+@pytest.mark.parametrize("block", sorted(BLOCKS))
+def test_a_committed_config_is_the_one_that_is_built(block):
+    committed = read_config(REPOSITORY / block / "config.pbtxt")
+
+    assert committed == block_config(block, BLOCKS[block], Serving(), [1])
+
+
+def test_every_block_has_its_shell_and_nothing_else_lies_there():
+    assert sorted(path.name for path in REPOSITORY.iterdir()) == sorted(BLOCKS)

@@ -1,0 +1,135 @@
+"""Model configurations are complete, of Triton 24.10's fields only, and written in one step."""
+
+from __future__ import annotations
+
+import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from sextant.blocks import BLOCKS
+from sextant.errors import StoreError
+from sextant.tensors import Tensor
+from sextant_export.config import block_config, ensemble_config, onnx_config, read_config, write_config
+from sextant_export.pipeline import Serving
+from sextant_export.wiring import EnsembleStep
+
+SERVING = Serving(max_batch_size=32, max_queue_delay_us=250, instances=3, intra_op_thread_count=2)
+X, Y = Tensor("x", "FP32", (24,)), Tensor("y", "FP32", (2,))
+LATER = ("model_metrics",)
+
+
+def every_kind() -> list[ModelConfig]:
+    step = EnsembleStep("locate.scale", 4, {"features": "features"}, {"scaled": "scaled"})
+    return [
+        onnx_config("member", [X], [Y], SERVING, [7, 3]),
+        block_config("locate.scale", BLOCKS["scale"], SERVING, [4], {"features": (24,), "scaled": (24,)}),
+        ensemble_config("locate.r4", 4, [step], [X], [Y], 32),
+    ]
+
+
+def test_an_onnx_member_is_described_whole():
+    config = every_kind()[0]
+
+    assert (config.name, config.backend, config.max_batch_size) == ("member", "onnxruntime", 32)
+    assert (config.input[0].name, list(config.input[0].dims)) == ("x", [24])
+    assert list(config.version_policy.specific.versions) == [3, 7]
+    assert (config.instance_group[0].count, config.instance_group[0].kind) == (
+        3,
+        ModelInstanceGroup.KIND_AUTO,
+    )
+    assert config.dynamic_batching.max_queue_delay_microseconds == 250
+    assert config.parameters["intra_op_thread_count"].string_value == "2"
+    assert not config.response_cache.enable
+
+
+def test_a_block_knows_the_width_of_its_pipeline():
+    config = every_kind()[1]
+
+    assert [list(tensor.dims) for tensor in (*config.input, *config.output)] == [[24], [24]]
+    assert (config.backend, config.instance_group[0].kind) == ("python", ModelInstanceGroup.KIND_CPU)
+
+
+def test_a_block_batches_what_waits_and_waits_for_nothing():
+    config = every_kind()[1]
+
+    assert config.HasField("dynamic_batching")
+    assert config.dynamic_batching.max_queue_delay_microseconds == 0
+
+
+def test_optional_inputs_stay_optional():
+    config = block_config("locate.fuse", BLOCKS["fuse"], SERVING, [1])
+
+    assert all(tensor.optional for tensor in config.input)
+
+
+def test_an_ensemble_is_pinned_and_names_its_release():
+    config = every_kind()[2]
+
+    assert config.platform == "ensemble"
+    assert [step.model_version for step in config.ensemble_scheduling.step] == [4]
+    assert config.parameters["release"].string_value == "4"
+    assert not config.instance_group
+    assert not config.HasField("dynamic_batching")
+
+
+def test_only_members_are_cached():
+    cached = Serving(response_cache=True)
+
+    assert onnx_config("m", [X], [Y], cached, [1]).response_cache.enable
+    assert not block_config("b", BLOCKS["scale"], cached, [1]).response_cache.enable
+
+
+@pytest.mark.parametrize("config", every_kind(), ids=lambda config: config.name)
+def test_no_field_is_newer_than_the_oldest_triton(config):
+    """Triton 24.10 refuses a whole file for one field it does not know."""
+    assert not {field.name for field, _ in config.ListFields()} & set(LATER)
+    assert "max_inflight_requests" not in str(config)
+
+
+@pytest.mark.parametrize("config", every_kind(), ids=lambda config: config.name)
+def test_no_queue_is_bounded(config):
+    """A bounded queue on a parallel member hangs callers on the embedded Triton."""
+    assert "max_queue_size" not in str(config)
+
+
+def test_an_output_without_an_axis_is_served_as_one_number():
+    config = onnx_config("labels", [X], [Tensor("label", "INT64", ())], SERVING, [1])
+
+    assert list(config.output[0].dims) == [1]
+    assert config.output[0].HasField("reshape")
+
+
+def test_text_is_tritons_string():
+    config = onnx_config("labels", [X], [Tensor("label", "BYTES", (1,))], SERVING, [1])
+
+    assert "TYPE_STRING" in str(config)
+
+
+@pytest.mark.parametrize("config", every_kind(), ids=lambda config: config.name)
+def test_what_is_written_reads_the_same(config, tmp_path):
+    write_config(config, tmp_path / "config.pbtxt")
+
+    assert read_config(tmp_path / "config.pbtxt") == config
+    assert [path.name for path in tmp_path.iterdir()] == ["config.pbtxt"]
+
+
+def test_a_write_that_fails_leaves_the_old_text(tmp_path):
+    path = tmp_path / "config.pbtxt"
+    path.mkdir()
+
+    with pytest.raises(OSError, match=r"directory"):
+        write_config(every_kind()[0], path)
+
+    assert [found.name for found in tmp_path.iterdir()] == ["config.pbtxt"]
+
+
+@pytest.mark.parametrize("text", [b'name: "a" max_batchsize: 3', b"\xff\xfe"])
+def test_a_text_that_is_no_configuration_is_named(tmp_path, text):
+    (tmp_path / "config.pbtxt").write_bytes(text)
+
+    with pytest.raises(StoreError, match=r"config.pbtxt is no model configuration"):
+        read_config(tmp_path / "config.pbtxt")
+
+
+def test_an_absent_configuration_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"cannot be read: No such file"):
+        read_config(tmp_path / "config.pbtxt")

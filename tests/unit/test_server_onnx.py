@@ -1,0 +1,274 @@
+"""The ``onnxruntime`` backend without Triton: what it refuses to load, and how it batches."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import fake_pb_utils as pb_utils
+from embedded_models import doubling, graph, rows
+from sextant_server.onnx.execution import Execution
+from sextant_server.onnx.model import OnnxModel
+from sextant_server.onnx.options import session_options
+
+
+def tensor(name, dims, data_type="TYPE_FP32", **more):
+    return {"name": name, "data_type": data_type, "dims": dims, **more}
+
+
+def config(x=None, y=None, batch=8, **more):
+    inputs, outputs = [x or tensor("x", [2])], [y or tensor("y", [2])]
+    return {"input": inputs, "output": outputs, "max_batch_size": batch, "instance_group": [], **more}
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load_model(model, **changes):
+        (tmp_path / "1").mkdir(exist_ok=True)
+        onnx.save(model, tmp_path / "1" / "model.onnx")
+        return load_saved(tmp_path, **changes)
+
+    return load_model
+
+
+def load_saved(folder, **changes):
+    arguments = {"model_config": json.dumps(config(**changes))}
+    return OnnxModel.load({**arguments, "model_repository": str(folder), "model_version": "1"})
+
+
+class Requests:
+    """Requests for *model* as the backend gets them, and how often its session ran for them."""
+
+    def __init__(self, model):
+        self.runs = 0
+        self.model = model
+
+    def respond(self, *arrays):
+        backend = type("Backend", (), {**vars(pb_utils), "get_input_tensor_by_name": staticmethod(_by_name)})
+        execution = Execution(backend, self)
+        return execution.respond([pb_utils.InferenceRequest({"x": array}) for array in arrays])
+
+    def run(self, feed):
+        self.runs += 1
+        return self.model.run(feed)
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+
+def _by_name(request, name):
+    return next((tensor for tensor in request.inputs() if tensor.name() == name), None)
+
+
+def test_a_model_that_fits_its_configuration_runs(load):
+    (doubled,) = load(doubling()).run({"x": rows(3)})
+
+    np.testing.assert_array_equal(doubled, 2 * rows(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"x": tensor("z", [2])}, "input 'x' of the graph is not in the configuration"),
+        ({"x": tensor("z", [2])}, "input 'z' is not in the graph, which has x"),
+        ({"y": tensor("z", [2])}, "output 'z' is not in the graph, which has y"),
+        (
+            {"x": tensor("x", [2], "TYPE_FP64")},
+            r"input 'x' is TYPE_FP64 in the configuration and tensor\(float\)",
+        ),
+        ({"x": tensor("x", [2], "TYPE_BF16")}, "input 'x': TYPE_BF16 is not served by this backend"),
+        ({"x": tensor("x", [3])}, r"input 'x' has shape \[-1, 3\] \(batch first\) in the configuration"),
+        ({"y": tensor("y", [2, 1])}, r"\[-1, 2, 1\] \(batch first\) in the configuration and \[-1, 2\]"),
+        ({"x": tensor("x", [-1])}, r"input 'x' has shape \[-1, -1\]"),
+        ({"batch": 0}, r"input 'x' has shape \[2\] in the configuration and \[-1, 2\] in the graph"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(load, changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        load(doubling(), **changes)
+
+
+def test_a_fixed_batch_is_refused_where_triton_is_to_batch(load):
+    with pytest.raises(ValueError, match="export it with a dynamic batch, or set max_batch_size to 0"):
+        load(doubling(shape=(1, 2)))
+
+
+def test_every_disagreement_is_told_at_once(load):
+    with pytest.raises(ValueError, match=r"input 'x' has shape.*; output 'y' has shape"):
+        load(doubling(), x=tensor("x", [3]), y=tensor("y", [3]))
+
+
+def test_a_fixed_batch_is_served_without_batching(load):
+    model = load(doubling(shape=(1, 2)), x=tensor("x", [1, 2]), y=tensor("y", [1, 2]), batch=0)
+
+    assert model.run({"x": rows(1)})[0].shape == (1, 2)
+
+
+def test_a_reshape_is_what_the_graph_must_fit(load):
+    reshape = tensor("x", [1, 2], reshape={"shape": [2]})
+
+    assert load(doubling(), x=reshape).inputs == ("x",)
+
+
+def test_an_empty_reshape_declares_labels_of_one_dimension(load):
+    flat = tensor("x", [1], reshape={"shape": []}), tensor("y", [1], reshape={"shape": []})
+
+    assert load(doubling(shape=("rows",)), x=flat[0], y=flat[1]).batched
+
+
+def test_a_truncated_file_is_refused_with_its_size(load, tmp_path):
+    load(doubling())
+    whole = (tmp_path / "1" / "model.onnx").read_bytes()
+    (tmp_path / "1" / "model.onnx").write_bytes(whole[:40])
+
+    with pytest.raises(ValueError, match=r"model.onnx \(40 bytes\) cannot be opened; is it whole\?"):
+        load_saved(tmp_path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no model.onnx in "):
+        load_saved(tmp_path)
+
+
+def test_another_file_name_is_honoured(load, tmp_path):
+    load(doubling())
+    (tmp_path / "1" / "model.onnx").rename(tmp_path / "1" / "other.onnx")
+
+    assert load_saved(tmp_path, default_model_filename="other.onnx").outputs == ["y"]
+
+
+def _with_external_data(folder):
+    weight = numpy_helper.from_array(np.full(2, 3, np.float32), "w")
+    node = helper.make_node("Mul", ["x", "w"], ["y"])
+    shape = (TensorProto.FLOAT, ("rows", 2))
+    folder.mkdir(parents=True)
+    model = graph([node], {"x": shape}, {"y": shape}, [weight])
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+
+
+@pytest.mark.parametrize("folder", ["1", "1/model.onnx"])
+def test_external_data_is_read_from_beside_the_file(tmp_path, folder):
+    _with_external_data(tmp_path / folder)
+
+    (tripled,) = load_saved(tmp_path).run({"x": rows(1)})
+
+    np.testing.assert_array_equal(tripled, 3 * rows(1))
+
+
+def test_a_batch_of_requests_is_one_run(load):
+    requests = Requests(load(doubling()))
+    arrays = rows(1), rows(3, seed=8), rows(2, seed=9)
+
+    responses = requests.respond(*arrays)
+
+    assert requests.runs == 1
+    for response, array in zip(responses, arrays, strict=True):
+        np.testing.assert_array_equal(response.arrays()["y"], 2 * array)
+
+
+def test_requests_of_different_shapes_are_run_apart(load):
+    x, y = tensor("x", [-1]), tensor("y", [-1])
+    requests = Requests(load(doubling(shape=("rows", "width")), x=x, y=y))
+
+    responses = requests.respond(rows(1, width=2), rows(1, width=3))
+
+    assert requests.runs == 2
+    assert [response.arrays()["y"].shape for response in responses] == [(1, 2), (1, 3)]
+
+
+def test_a_request_that_fails_fails_alone(load):
+    indices = numpy_helper.from_array(np.arange(5, dtype=np.float32), "table")
+    nodes = [helper.make_node("Gather", ["table", "x"], ["y"])]
+    whole = (TensorProto.INT64, ("rows", 1)), (TensorProto.FLOAT, ("rows", 1))
+    model = load(
+        graph(nodes, {"x": whole[0]}, {"y": whole[1]}, [indices]),
+        x=tensor("x", [1], "TYPE_INT64"),
+        y=tensor("y", [1]),
+    )
+
+    good, bad = Requests(model).respond(np.array([[4]]), np.array([[9]]))
+
+    assert good.arrays()["y"].tolist() == [[4.0]]
+    assert "out of data bounds" in bad.error.message()
+    assert bad.error.code() == pb_utils.TritonError.INVALID_ARG
+
+
+def test_a_graph_that_mixes_rows_answers_each_request_alone(load):
+    nodes = [helper.make_node("Unique", ["x"], ["y"])]
+    infos = {"x": (TensorProto.FLOAT, ("rows", 2))}, {"y": (TensorProto.FLOAT, ("kinds",))}
+    model = load(graph(nodes, *infos), y=tensor("y", [1], reshape={"shape": []}))
+
+    responses = Requests(model).respond(np.full((1, 2), 1, np.float32), np.full((2, 2), 2, np.float32))
+
+    assert [response.arrays()["y"].tolist() for response in responses] == [[1.0], [2.0]]
+
+
+def test_text_goes_in_as_bytes_and_comes_out_as_text(load):
+    node = helper.make_node("Identity", ["x"], ["y"])
+    whole = (TensorProto.STRING, ("rows", 1))
+    text = tensor("x", [1], "TYPE_STRING"), tensor("y", [1], "TYPE_STRING")
+    model = load(graph([node], {"x": whole}, {"y": whole}), x=text[0], y=text[1])
+
+    first, second = Requests(model).respond(_text("Čeština"), _text("plain"))
+
+    assert first.arrays()["y"].tolist() == [["Čeština"]]
+    assert second.arrays()["y"].tolist() == [["plain"]]
+
+
+def _text(text):
+    return np.array([[text.encode()]], dtype=object)
+
+
+def test_text_that_is_not_utf8_fails_alone(load):
+    node = helper.make_node("Identity", ["x"], ["y"])
+    whole = (TensorProto.STRING, ("rows", 1))
+    text = tensor("x", [1], "TYPE_STRING"), tensor("y", [1], "TYPE_STRING")
+    model = load(graph([node], {"x": whole}, {"y": whole}), x=text[0], y=text[1])
+
+    bad, good = Requests(model).respond(np.array([[b"\xff"]], dtype=object), _text("plain"))
+
+    assert "utf-8" in bad.error.message()
+    assert good.arrays()["y"].tolist() == [["plain"]]
+
+
+def _parameters(**values):
+    return {"parameters": {name: {"string_value": value} for name, value in values.items()}}
+
+
+def test_the_official_parameters_are_honoured():
+    asked = _parameters(
+        intra_op_thread_count="3",
+        inter_op_thread_count="2",
+        execution_mode="1",
+        enable_mem_arena="0",
+        enable_mem_pattern="0",
+    )
+
+    options = session_options(config(**asked, optimization={"graph": {"level": 2}}))
+
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 2)
+    assert options.execution_mode.name == "ORT_PARALLEL"
+    assert not options.enable_cpu_mem_arena
+    assert not options.enable_mem_pattern
+    assert options.graph_optimization_level.name == "ORT_DISABLE_ALL"
+
+
+def test_instances_share_the_cores_by_default():
+    groups = [{"count": 10_000}]
+
+    assert session_options({**config(), "instance_group": groups}).intra_op_num_threads == 1
+
+
+def test_a_parameter_that_is_no_number_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"parameters.intra_op_thread_count: expected a whole number, got 'two'"):
+        session_options(config(**_parameters(intra_op_thread_count="two")))
+
+
+def test_memory_shrinkage_is_asked_of_every_run(load):
+    model = load(doubling(), parameters={"memory.enable_memory_arena_shrinkage": {"string_value": "cpu:0"}})
+
+    assert model.run({"x": rows(1)})[0].shape == (1, 2)
