@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command; say what to install where the command line's own packages are missing."""
+    # A command that serves models has nobody to report to.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         from sextant_cli.command import run
     except ImportError as error:

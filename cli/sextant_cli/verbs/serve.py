@@ -18,7 +18,7 @@ from sextant_server.serve import serve as serve_store
 @click.option(
     "--triton-home",
     type=click.Path(path_type=Path, file_okay=False),
-    envvar="TRITON_HOME",
+    envvar="SEXTANT_TRITON_HOME",
     show_envvar=True,
     help="Another Triton's folder (bin/tritonserver, backends/); without it NVIDIA's container's own, or the wheel's.",
 )

@@ -1,0 +1,1 @@
+"""The ``onnxruntime`` backend that runs in Triton's Python processes, on the CPU."""

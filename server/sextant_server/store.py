@@ -1,0 +1,45 @@
+"""What the server needs to know of a store: its model repository, and the models in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from sextant.errors import LaunchRefused
+
+_ENSEMBLE = re.compile(r'^\s*platform\s*:\s*"ensemble"', re.MULTILINE)
+
+
+def open_store(store: str | os.PathLike[str]) -> Path:
+    """
+    *store* as an absolute path with a ``models/`` folder; made, for this user alone, where nothing is yet.
+
+    Raises LaunchRefused for a folder that holds something else.
+    """
+    folder = Path(store).absolute()
+    models = folder / "models"
+    try:
+        if folder.is_dir() and not models.is_dir() and any(folder.iterdir()):
+            raise LaunchRefused(f"{folder} holds no models/, so it is no store: name a store, or a new folder")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        models.mkdir(exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise LaunchRefused(f"{folder} cannot be written, and the server's address and log go there")
+    except OSError as error:
+        raise LaunchRefused(f"{folder} cannot be used as a store: {error.strerror}") from error
+    return folder
+
+
+def every_model(store: Path) -> tuple[str, ...]:
+    """The names of all models in *store*, sorted."""
+    return tuple(sorted(config.parent.name for config in store.glob("models/*/config.pbtxt")))
+
+
+def ensembles(store: Path) -> tuple[str, ...]:
+    """The names of all pipelines and releases in *store*, sorted; each is loaded with its models."""
+    return tuple(name for name in every_model(store) if _ENSEMBLE.search(_config(store, name)))
+
+
+def _config(store: Path, model: str) -> str:
+    return (store / "models" / model / "config.pbtxt").read_text(encoding="utf-8", errors="replace")
