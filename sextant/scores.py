@@ -15,6 +15,9 @@ from sextant.geodesy import to_east_north
 from sextant.tensors import Floats, Mask
 
 
+MICROMETRE = 1e-6
+
+
 @dataclass(frozen=True)
 class Scores:
     """
@@ -70,15 +73,17 @@ def offsets_m(fixes: Sequence[Fix], truth: Floats) -> Floats:
 
 def inside(fixes: Sequence[Fix], offsets: Floats, confidence_level: float) -> Mask:
     """
-    Which true places lie inside the ellipse as it was served: by its axes and orientation.
+    Which true places lie inside the ellipse as it was served: by its axes and orientation, not by a covariance.
 
-    The products avoid a division, so that an ellipse without width still holds the line between its ends.
+    An ellipse without width is taken a micrometre wide, or rounding alone would empty it.
     """
     ellipses = [fix.ellipse(confidence_level) for fix in fixes]
-    major, minor = (np.array([getattr(e, axis) for e in ellipses]) for axis in ("semi_major_m", "semi_minor_m"))
+    major, minor = (
+        np.maximum([getattr(ellipse, axis) for ellipse in ellipses], MICROMETRE)
+        for axis in ("semi_major_m", "semi_minor_m")
+    )
     turn = np.radians([ellipse.orientation_deg for ellipse in ellipses])
     east, north = offsets.T
     along, across = east * np.sin(turn) + north * np.cos(turn), east * np.cos(turn) - north * np.sin(turn)
-    within: Mask = (along * minor) ** 2 + (across * major) ** 2 <= (major * minor) ** 2
-    inside_ellipse: Mask = within & (np.abs(along) <= major)
-    return inside_ellipse
+    within: Mask = (along / major) ** 2 + (across / minor) ** 2 <= 1
+    return within

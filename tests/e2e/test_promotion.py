@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sextant_client import Client
 from sextant_export.pipeline import load_pipeline
 from sextant_export.receipt import read_receipt, receipt_path, releases
 from sextant_export.release import export, plan, proof_path
+from sextant_export.store import Store
 from sextant_promote.control import Control
 from sextant_promote.promotion import promote, rollback
 from sextant_promote.status import status
@@ -39,9 +41,18 @@ pytestmark = pytest.mark.e2e
 class Stage:
     """A small world with a Triton on its store."""
 
-    def __init__(self, world, triton):
-        self.world, self.triton, self.store = world, triton, world.store
-        self.control = Control(triton.address.grpc, triton.address.token)
+    def __init__(self, world, store=None, log=None):
+        self.world, self.store = world, store or world.store
+        self.triton = EmbeddedTriton(self.store.root, log=log)
+
+    def __enter__(self):
+        self.triton.start()
+        self.control = Control(self.triton.address.grpc, self.triton.address.token)
+        return self
+
+    def __exit__(self, *exception):
+        self.control.close()
+        self.triton.stop()
 
     def promote(self, pipeline=None):
         return promote(pipeline or load_pipeline(self.world.spec), self.store, self.world.registry, self.control)
@@ -64,10 +75,8 @@ class Stage:
 
 @pytest.fixture
 def stage(world):
-    with EmbeddedTriton(world.store.root) as triton:
-        own = Stage(world, triton)
-        yield own
-        own.control.close()
+    with Stage(world) as stage:
+        yield stage
 
 
 def test_a_promoted_pipeline_answers_with_ellipses_that_hold_the_truth(stage):
@@ -445,3 +454,54 @@ def _wide(facts, model, wide):
 
     example = wide[:4]
     return {**facts, "signature": infer_signature(example, model.predict(example)), "input_example": example}
+
+
+def test_a_full_store_keeps_the_old_release_serving(mounted):
+    """On a real file system with no room left: one sentence, and the same command works once there is."""
+    stage, disk = mounted
+    stage.promote()
+    stage.new_ridge(alpha=50.0)
+    filler = disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(8 << 20))
+
+    with pytest.raises(StoreError, match="No space left on device.*nothing that is served has changed"):
+        stage.promote()
+    during = stage.ask(draw(1, seed=9).features[0])
+    filler.unlink()
+    after = stage.promote()
+
+    assert during.release == 1
+    assert after.changed
+    assert stage.ask(draw(1, seed=9).features[0]).release == after.release
+
+
+def test_a_read_only_store_keeps_the_old_release_serving(mounted):
+    """On a real read-only file system: one sentence, and what serves goes on."""
+    stage, disk = mounted
+    stage.promote()
+    stage.new_ridge(alpha=50.0)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+
+    with pytest.raises(StoreError, match="Read-only file system"):
+        stage.promote()
+    during = stage.ask(draw(1, seed=9).features[0])
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+
+    assert during.release == 1
+    assert stage.promote().changed
+
+
+@pytest.fixture
+def mounted(world, tmp_path):
+    """A stage whose store is a file system of its own, of 8 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True)
+    if tried.returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        with Stage(world, Store(disk / "store"), log=tmp_path / "triton.log") as stage:
+            yield stage, disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

@@ -23,7 +23,7 @@ from sextant_cli.demo.figure import write_figure
 from sextant_cli.demo.geojson import write_geojson
 from sextant_cli.demo.members import Recipe
 from sextant_cli.demo.survey import Split, Survey, split
-from sextant_cli.demo.training import Features, scaled, train_and_register
+from sextant_cli.demo.training import Features, open_registry, scaled, train_and_register
 from sextant_cli.narrator import Narrator
 from sextant_client import Client
 from sextant_export.pipeline import Pipeline, load_pipeline
@@ -48,6 +48,11 @@ class Folder:
     def tracking_uri(self) -> str:
         """MLflow's registry: one SQLite file, artifacts beside it."""
         return f"sqlite:///{self.root.resolve() / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """The models' files."""
+        return self.root / "artifacts"
 
     @property
     def store(self) -> Path:
@@ -118,12 +123,15 @@ def tell(survey: Survey, recipe: Recipe, folder: Folder, narrator: Narrator) -> 
 
 
 def _train(survey: Survey, recipe: Recipe, folder: Folder, narrator: Narrator) -> None:
-    with narrator.step("train and register in MLflow") as step:
+    with narrator.step("start the MLflow registry") as step:
+        open_registry(folder.tracking_uri, folder.artifacts)
+        step.result(f"{folder.root / 'mlflow.db'}, artifacts in {folder.artifacts}")
+    with narrator.step("train and register three regressors") as step:
         members = train_and_register(
             recipe,
             survey,
             tracking_uri=folder.tracking_uri,
-            artifacts=folder.root / "artifacts",
+            artifacts=folder.artifacts,
             progress=step.at,
         )
         step.result(", ".join(f"{m.name} {'still valid' if m.was_valid else f'{m.seconds:.1f} s'}" for m in members))

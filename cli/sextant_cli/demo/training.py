@@ -56,6 +56,12 @@ class Registered:
     was_valid: bool
 
 
+def open_registry(tracking_uri: str, artifacts: Path) -> None:
+    """Make the registry and the demo's experiment in it, where they are not there yet: seconds, the first time."""
+    with _experiment(tracking_uri, artifacts):
+        pass
+
+
 def train_and_register(
     recipe: Recipe,
     survey: Survey,
