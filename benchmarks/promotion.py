@@ -9,6 +9,7 @@ gates meanwhile, on the two cores it shares with the callers.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import tempfile
 import threading
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from sklearn.linear_model import Ridge
 
 from sextant.errors import SextantError
+from sextant_cli.narrator import Narrator
 from sextant_client import Client
 from sextant_promote.control import Control
 from sextant_promote.promotion import promote, rollback
@@ -88,14 +90,16 @@ def measure(world: World, url: str, control: Control, rounds: int) -> None:
     promote(pipeline, world.store, world.registry, control)
     callers = Callers(url)
     threads = callers.start()
-    whole, back, first, first_back = [], [], [], []
+    whole, flips, back, first, first_back = [], [], [], [], []
     try:
         for i in range(rounds):
             world.register("ridge", Ridge(alpha=0.2 + i))
             before = control.release("locate")
             begun = time.perf_counter()
-            done = promote(pipeline, world.store, world.registry, control)
+            narrator = Narrator(io.StringIO())
+            done = promote(pipeline, world.store, world.registry, control, narrator)
             whole.append(time.perf_counter() - begun)
+            flips += [seconds * 1000 for step, seconds in narrator.seconds.items() if step.startswith("flip")]
             first.append(callers.wait_for(done.release, begun))
             callers.seen.clear()
             begun = time.perf_counter()
@@ -111,6 +115,8 @@ def measure(world: World, url: str, control: Control, rounds: int) -> None:
     report("promotion.failed_requests", len(callers.failures), "requests", target="== 0", ok=not callers.failures)
     report("promotion.whole_s.median", float(np.median(whole)), "s")
     report("promotion.until_first_new_answer_s.median", float(np.median(first)) / 1000, "s")
+    report("promotion.flip_ms.median", float(np.median(flips)), "ms")
+    report("promotion.flip_ms.max", float(np.max(flips)), "ms")
     report("rollback.call_ms.median", float(np.median(back)), "ms")
     report("rollback.until_first_answer_ms.median", float(np.median(first_back)), "ms")
     report("rollback.until_first_answer_ms.max", float(np.max(first_back)), "ms")

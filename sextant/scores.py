@@ -14,7 +14,6 @@ from sextant.ellipse import mahalanobis_radius
 from sextant.geodesy import to_east_north
 from sextant.tensors import Floats, Mask
 
-
 MICROMETRE = 1e-6
 
 
