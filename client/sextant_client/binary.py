@@ -15,7 +15,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .dtypes import NUMPY, Array, from_bytes, to_bytes, triton_dtype
+from sextant.tensors import NUMPY_TYPES
+
+from .dtypes import Array, from_bytes, to_bytes, triton_dtype
 from .failures import failure
 from .transport import (
     Limits,
@@ -113,7 +115,7 @@ def _decode_infer(body: bytes, header_length: int) -> dict[str, Array]:
 
 
 def _from_json(output: Mapping[str, Any]) -> Array:
-    return np.array(output["data"], NUMPY[output["datatype"]]).reshape(output["shape"])
+    return np.array(output["data"], NUMPY_TYPES[output["datatype"]]).reshape(output["shape"])
 
 
 def _tensors(entries: list[dict[str, Any]]) -> tuple[Tensor, ...]:

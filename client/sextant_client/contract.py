@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sextant.errors import RequestRefused
+from sextant.tensors import NUMPY_TYPES
 
-from .dtypes import NUMPY, Array, triton_dtype
+from .dtypes import Array, triton_dtype
 from .transport import Limits, ModelInfer, Tensor, Tensors
 
 
@@ -69,7 +70,7 @@ class Contract:
     def nothing(self) -> dict[str, Array]:
         """The answer to no rows: arrays of the declared types without a row."""
         shapes = {tensor: [max(size, 0) for size in tensor.shape] for tensor in self.outputs}
-        return {tensor.name: np.empty((0, *shape), NUMPY[tensor.dtype]) for tensor, shape in shapes.items()}
+        return {tensor.name: np.empty((0, *shape), NUMPY_TYPES[tensor.dtype]) for tensor, shape in shapes.items()}
 
     def _by_name(self, positional: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
         required = [name for name in self.inputs if name not in self.optional]
@@ -122,7 +123,7 @@ def _rows(arrays: Mapping[str, Array]) -> int:
 
 def _cast(value: Any, tensor: Tensor) -> Array:
     """The value as a contiguous array of the declared type, where that keeps its meaning."""
-    wanted = NUMPY.get(tensor.dtype)
+    wanted = NUMPY_TYPES.get(tensor.dtype)
     if wanted is None:
         raise RequestRefused(f"{tensor.name}: {tensor.dtype} has no NumPy type, so it cannot be sent from here")
     array = _array(value, tensor)

@@ -1,4 +1,4 @@
-"""Triton's tensor types in NumPy's words, and tensors as the bytes that travel."""
+"""Tensors as the bytes that travel, and what Triton calls their types."""
 
 from __future__ import annotations
 
@@ -9,31 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from sextant.tensors import NUMPY_TYPES, triton_type
 
-NUMPY: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(bool),
-    "UINT8": np.dtype(np.uint8),
-    "UINT16": np.dtype(np.uint16),
-    "UINT32": np.dtype(np.uint32),
-    "UINT64": np.dtype(np.uint64),
-    "INT8": np.dtype(np.int8),
-    "INT16": np.dtype(np.int16),
-    "INT32": np.dtype(np.int32),
-    "INT64": np.dtype(np.int64),
-    "FP16": np.dtype(np.float16),
-    "FP32": np.dtype(np.float32),
-    "FP64": np.dtype(np.float64),
-    "BYTES": np.dtype(object),
-}
-TRITON: dict[np.dtype[Any], str] = {dtype: name for name, dtype in NUMPY.items()}
+Array = NDArray[Any]
 
 LENGTH = struct.Struct("<I")
 
 
 def triton_dtype(array: Array) -> str:
     """Triton's name for the array's type, or NumPy's where Triton has none."""
-    return TRITON.get(array.dtype) or ("BYTES" if array.dtype.kind in "SU" else str(array.dtype))
+    try:
+        return triton_type(array.dtype)
+    except KeyError:
+        return str(array.dtype)
 
 
 def to_bytes(array: Array) -> bytes:
@@ -49,7 +37,7 @@ def from_bytes(raw: bytes | memoryview, dtype: str, shape: Sequence[int]) -> Arr
         items = np.empty(int(np.prod(shape)), dtype=object)
         items[:] = list(_split(raw))
         return items.reshape(shape)
-    return np.frombuffer(raw, dtype=NUMPY[dtype]).reshape(shape)
+    return np.frombuffer(raw, dtype=NUMPY_TYPES[dtype]).reshape(shape)
 
 
 def _split(raw: bytes | memoryview) -> Iterator[bytes]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sextant.errors import InputRefused, ModelFailed, ModelNotReady, RequestRefused, SextantError
+from sextant.tensors import NUMPY_TYPES
 
-from .dtypes import NUMPY, Array
+from .dtypes import Array
 from .transport import Limits, ModelConfig, ModelInfer, ModelMetadata, Reply, Request, Tensor, Tensors
 
 Function = Callable[..., Mapping[str, Any]]
@@ -92,7 +93,7 @@ class InMemoryTransport:
 
     def _tensor(self, name: str) -> Tensor:
         dtype, _, dims = self._inputs.get(name, "FP32 [-1]").partition(" ")
-        if dtype not in NUMPY or not (dims.startswith("[") and dims.endswith("]")):
+        if dtype not in NUMPY_TYPES or not (dims.startswith("[") and dims.endswith("]")):
             raise ValueError(f"inputs[{name!r}]: expected a type and one row's shape as in 'FP32 [520]'")
         row = tuple(int(size) for size in dims[1:-1].split(",") if size.strip())
         return Tensor(name, dtype, (-1, *row) if self._max_batch_size else row)

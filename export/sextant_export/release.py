@@ -194,21 +194,13 @@ def _stage(
     made_from: str,
     release: int,
 ) -> Receipt:
+    """The ensemble comes last: from then on the release is there, and all that it needs was there before."""
+    ensemble = _ensemble(pipeline, members, release)
     candidates = [
         *(_member_candidate(pipeline, member) for member in members),
         *(_block_candidate(pipeline, block, calibrated, members, release) for block in calibrated.parameters),
     ]
-    wiring = wire(pipeline, members, release)
     introduced = tuple(candidate.model for candidate in candidates if store.publish(candidate))
-    ensemble = ensemble_config(
-        f"{pipeline.name}.r{release}",
-        release,
-        wiring.steps,
-        wiring.inputs,
-        wiring.outputs,
-        pipeline.serving.max_batch_size,
-    )
-    store.write_ensemble(ensemble)
     receipt = Receipt(
         pipeline=pipeline.name,
         release=release,
@@ -225,7 +217,20 @@ def _stage(
     )
     _write_proof(store, receipt, members)
     write_receipt(store, receipt)
+    store.write_ensemble(ensemble)
     return receipt
+
+
+def _ensemble(pipeline: Pipeline, members: Sequence[PreparedMember], release: int) -> ModelConfig:
+    wiring = wire(pipeline, members, release)
+    return ensemble_config(
+        f"{pipeline.name}.r{release}",
+        release,
+        wiring.steps,
+        wiring.inputs,
+        wiring.outputs,
+        pipeline.serving.max_batch_size,
+    )
 
 
 def _member_candidate(pipeline: Pipeline, member: PreparedMember) -> Candidate:

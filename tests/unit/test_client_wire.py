@@ -55,9 +55,9 @@ def ask_over(door_name, port, timeout_s, scheme="http"):
     )
 
 
-@pytest.mark.parametrize("dtype", [name for name in dtypes.NUMPY if name != "BYTES"])
+@pytest.mark.parametrize("dtype", [name for name in dtypes.NUMPY_TYPES if name != "BYTES"])
 def test_every_numeric_type_survives_the_wire(dtype):
-    array = np.arange(6).reshape(2, 3).astype(dtypes.NUMPY[dtype])
+    array = np.arange(6).reshape(2, 3).astype(dtypes.NUMPY_TYPES[dtype])
 
     again = dtypes.from_bytes(dtypes.to_bytes(array), dtypes.triton_dtype(array), array.shape)
 
