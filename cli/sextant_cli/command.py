@@ -81,6 +81,8 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return USAGE
     except (KeyboardInterrupt, click.Abort):
+        # An object that was interrupted while it was made has nothing to say when it goes.
+        sys.unraisablehook = lambda _: None
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except SextantError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from sextant.errors import CalibrationError
 from sextant_export.pipeline import Calibration
 from sextant_export.problem import guess
-from sextant_export.store import digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,12 @@ def read_known_cases(spec: Calibration) -> KnownCases:
             raise CalibrationError(f"{spec.data}: no column {column!r}{guess(column, map(str, table.columns))}")
     truth = _numbers(table[list(spec.truth)], spec.data, np.float64)
     features = _numbers(table.drop(columns=named), spec.data, np.float32)
-    return KnownCases(features=features, truth=truth, sha256=digest(spec.data))
+    return KnownCases(features=features, truth=truth, sha256=file_sha256(spec.data))
+
+
+def file_sha256(path: Path) -> str:
+    """What ``sha256sum`` prints for the file at *path*."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _table(path: Path) -> Any:

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from sextant.errors import RegistryError
+from sextant.errors import ConversionError, ParityError, RegistryError
 from sextant.tensors import Tensor
 from sextant_export.converters import convert
 from sextant_export.onnx_graph import answers, graph_inputs, graph_outputs, open_session
@@ -86,21 +86,26 @@ class PreparedMember:
 
 
 def prepare(
-    name: str, found: RegisteredVersion, registry: Registry, directory: Path, observed: NDArray[Any] | None
+    name: str,
+    found: RegisteredVersion,
+    registry: Registry,
+    directory: Path,
+    observed: NDArray[Any] | None,
+    stored: Path | None = None,
 ) -> PreparedMember:
     """
     The member *name*, from the registered version *found*.
 
     *observed* are rows (N, width) as the member will see them; the proof draws from their ranges and from the logged
-    input example. Raises ``ConversionError``, ``ParityError``, or ``RegistryError`` where it has nothing to draw from.
+    input example. What a store already holds of the version, at *stored*, is proven as it is, not converted again.
+    Raises ``ConversionError``, ``ParityError``, or ``RegistryError`` where it has nothing to draw from.
     """
     artifact = registry.fetch(found, directory / f"{found.name}-{found.version}")
-    model = convert(artifact)
+    model = convert(artifact) if stored is None else _read(stored)
     session = open_session(model)
     rows = _proof_rows(registry, artifact, observed)
     expected, given = registry.predict(artifact, rows), answers(session, rows)
-    check(expected, given)
-    proof = settle(expected, given, lambda again: registry.predict(artifact, again), rows)
+    proof = _proof(artifact, registry, rows, expected, given, stored)
     kept = np.setdiff1d(np.arange(len(rows)), proof.edges)
     return PreparedMember(
         name=name,
@@ -113,6 +118,34 @@ def prepare(
         expected={output: array[kept] for output, array in expected.items()},
         session=session,
     )
+
+
+def _proof(
+    artifact: Artifact,
+    registry: Registry,
+    rows: NDArray[Any],
+    expected: Arrays,
+    given: Arrays,
+    stored: Path | None,
+) -> Proof:
+    try:
+        check(expected, given)
+        return settle(expected, given, lambda again: registry.predict(artifact, again), rows)
+    except ParityError as error:
+        where = f"; {stored} was there before, perhaps from another registry: use a store of its own" if stored else ""
+        raise ParityError(
+            f"{artifact.version}: {error}{where}", worst=error.worst, tolerance=error.tolerance
+        ) from error
+
+
+def _read(stored: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load(stored)
+    except Exception as error:
+        raise ConversionError(
+            f"{stored} is no whole ONNX file ({error}): a release that used it is damaged; delete its folder "
+            f"{stored.parent} and promote again"
+        ) from error
 
 
 def _proof_rows(registry: Registry, artifact: Artifact, observed: NDArray[Any] | None) -> NDArray[Any]:

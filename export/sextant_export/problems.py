@@ -6,6 +6,7 @@ A check is a generator over one part of the page; it never raises and never stop
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
@@ -40,11 +41,20 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     yield from order_problems(raw)
     yield from _weighed_members(raw)
     yield from _promised_coverage(raw)
+    yield from _measurable_gate(raw)
 
 
 def _name(value: Any, address: str) -> Iterator[Problem]:
     if not is_name(value):
         yield Problem(address, f"{value!r} is no name; letters, digits and . _ - only, and no dot in front")
+
+
+def _pipeline_name(value: Any, address: str) -> Iterator[Problem]:
+    yield from _name(value, address)
+    if isinstance(value, str) and re.search(r"\.r\d+$", value):
+        yield Problem(
+            address, f"{value!r} reads like release {value.rpartition('.')[2]} of another pipeline; rename it"
+        )
 
 
 def _answer(value: Any, address: str) -> Iterator[Problem]:
@@ -134,6 +144,15 @@ def _promised_coverage(raw: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("gate.coverage.level", f"{level} is none of the ellipse's confidence_levels {levels}")
 
 
+def _measurable_gate(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """A gate is measured on known cases, and what is known of them is a position."""
+    for key in ("gate", "calibration"):
+        if key in raw and raw.get("answer") == "tensors":
+            yield Problem(key, "only of a pipeline that answers position")
+    if raw.get("gate") and "calibration" not in raw:
+        yield Problem("gate", "nothing to measure it on: name known cases under calibration")
+
+
 def _weighed_members(raw: Mapping[str, Any]) -> Iterator[Problem]:
     weights, members = _parameter(raw, "fuse", "weights"), raw.get("members")
     if isinstance(weights, list) and isinstance(members, Mapping) and len(weights) != len(members):
@@ -152,7 +171,7 @@ def _parameter(raw: Mapping[str, Any], block: str, key: str) -> Any:
 _SHARE = Bounds(above=0, below=1)
 _POSITIVE = Bounds(above=0)
 _CHECKS: Mapping[str, Check] = {
-    "name": _name,
+    "name": _pipeline_name,
     "answer": _answer,
     "members": _members,
     "steps": _steps,

@@ -28,9 +28,9 @@ class Receipt:
     One release of one pipeline.
 
     *identity* is the digest of everything the release is made from: equal identities are the same release.
-    *members* gives for each member its registered model, version, run, digests and proof. *models* pins every Triton
-    model to the version that *ensemble*, a configuration as text, is wired to; *introduced* are those the store did not
-    have before. *outcome* is ``staged``, ``served`` or ``refused``; *replaced* is the release that was served before.
+    *members* gives for each member its registered model, version, run, digests and proof. *models* are the Triton
+    models and versions that *ensemble*, a configuration as text, is wired to, *introduced* those of them that the store
+    did not have before. *outcome* is ``staged``, ``served`` or ``refused``; *replaced* is the release before.
     """
 
     pipeline: str
@@ -41,7 +41,7 @@ class Receipt:
     members: Mapping[str, Mapping[str, Any]]
     blocks: Mapping[str, Mapping[str, Any]]
     calibration: Mapping[str, Any] | None
-    models: Mapping[str, int]
+    models: tuple[tuple[str, int], ...]
     introduced: tuple[str, ...]
     ensemble: str
     tools: Mapping[str, str]
@@ -89,7 +89,8 @@ def read_receipt(store: Store, pipeline: str, release: int) -> Receipt:
             f"{path} was changed after it was written (its seal does not fit), so nothing is loaded from it: "
             "restore the file, or delete it and run `sextant promote` to make the release again"
         )
-    return Receipt(**{**content, **{key: tuple(content[key]) for key in ("gate", "introduced")}})
+    lists = {"gate": tuple(content["gate"]), "introduced": tuple(content["introduced"])}
+    return Receipt(**{**content, **lists, "models": tuple((model, version) for model, version in content["models"])})
 
 
 def releases(store: Store, pipeline: str) -> list[int]:

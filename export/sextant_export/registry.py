@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sextant.errors import RegistryError
 from sextant_export.mlflow_calls import mlflow_calls, quiet_mlflow
 from sextant_export.model_uri import ModelUri
-from sextant_export.problem import guess
+from sextant_export.problem import guess, is_name
 from sextant_export.signature import TensorSignature
 from sextant_export.store import digest
 
@@ -68,6 +68,7 @@ class Registry:
         with mlflow_calls(self.tracking_uri) as mlflow:
             client = mlflow.MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
             found = _of_run(client, parsed) if parsed.run_id else _of_name(client, parsed)
+            _refuse_unsafe(found.name)
             source = client.get_model_version_download_uri(found.name, found.version)
             described = mlflow.models.Model.load(self._download(mlflow, f"{source}/MLmodel"))
         return RegisteredVersion(
@@ -168,6 +169,12 @@ def _of_run(client: Any, uri: ModelUri) -> Any:
         raise RegistryError(f"{uri}: several versions were registered from this run; write {there}")
     client.get_run(uri.run_id)
     raise RegistryError(f"{uri}: not registered yet: mlflow.register_model('{uri}', '<name>') gives it a version")
+
+
+def _refuse_unsafe(name: str) -> None:
+    """The model's name becomes a folder and a word on Triton's command lines."""
+    if not is_name(name):
+        raise RegistryError(f"the registered model {name!r} cannot be a Triton model: letters, digits and . _ - only")
 
 
 def _signature(found: Any, signature: Any) -> TensorSignature:

@@ -13,29 +13,30 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from google.protobuf import text_format
 from numpy.typing import NDArray
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.blocks import BLOCKS
-from sextant.errors import ReceiptError
+from sextant.errors import PipelineError, ReceiptError
 from sextant_export.calibration import Calibrated, calibrate, preprocess
 from sextant_export.config import block_config, ensemble_config, onnx_config
-from sextant_export.known_cases import KnownCases, read_known_cases
+from sextant_export.evidence import write_proof
+from sextant_export.known_cases import KnownCases, file_sha256, read_known_cases
 from sextant_export.member import PreparedMember, prepare
 from sextant_export.narration import Narrator, Silence
 from sextant_export.pipeline import Pipeline
-from sextant_export.receipt import Receipt, read_receipt, receipt_path, releases, write_receipt
+from sextant_export.problem import Problem
+from sextant_export.receipt import Receipt, read_receipt, releases, write_receipt
 from sextant_export.registry import RegisteredVersion, Registry
 from sextant_export.shells import copy_shell
-from sextant_export.store import Candidate, Store, writing
+from sextant_export.store import Candidate, Store, refuse_breaking
 from sextant_export.wiring import wire
 
 TOOLS = ("triton-sextant", "mlflow", "onnx", "onnxruntime", "skl2onnx", "numpy")
@@ -57,7 +58,9 @@ def plan(pipeline: Pipeline, store: Store, registry: Registry) -> Plan:
     resolved = resolve(pipeline, registry)
     existing = find_release(store, pipeline.name, identity(pipeline, resolved))
     serving = store.served_release(pipeline.name)
-    pinned = read_receipt(store, pipeline.name, serving).members if serving else {}
+    pinned: Mapping[str, Any] = {}
+    with suppress(ReceiptError):
+        pinned = read_receipt(store, pipeline.name, serving).members if serving else {}
     return Plan(
         pipeline=pipeline.name,
         release=existing.release if existing else next_release(store, pipeline),
@@ -80,55 +83,66 @@ def export(pipeline: Pipeline, store: Store, registry: Registry, narrator: Narra
         step.result(", ".join(f"{v.name} version {v.version}" for v in resolved.values()))
     made_from = identity(pipeline, resolved)
     existing = find_release(store, pipeline.name, made_from)
-    if existing is not None and existing.outcome != "refused":
+    if existing is not None:
         with narrator.step(f"stage {existing.name}") as step:
             place_again(store, existing)
             step.result("made before, still valid")
         return existing
-    release = existing.release if existing else next_release(store, pipeline)
+    release = next_release(store, pipeline)
     with _workplace() as directory:
         return _make(pipeline, store, registry, resolved, made_from, release, directory, narrator)
 
 
 def resolve(pipeline: Pipeline, registry: Registry) -> dict[str, RegisteredVersion]:
     """The registered version that each member's URI means at this moment."""
-    return {name: registry.resolve(str(member.uri)) for name, member in pipeline.members.items()}
+    resolved = {name: registry.resolve(str(member.uri)) for name, member in pipeline.members.items()}
+    for name, found in resolved.items():
+        if found.name == pipeline.name or found.name.startswith(f"{pipeline.name}."):
+            raise PipelineError(
+                (Problem(f"members.{name}", f"the model {found.name!r} would meet the pipeline's own: rename either"),)
+            )
+    return resolved
 
 
 def identity(pipeline: Pipeline, resolved: Mapping[str, RegisteredVersion]) -> str:
-    """The digest of everything a release is made from: spec, members, known cases, and Sextant itself."""
+    """The digest of everything a release is made from: spec, members in their order, known cases, Sextant itself."""
     cases = pipeline.calibration
     made_from = {
         "spec": pipeline.spec,
-        "members": {name: [v.name, v.version, v.source] for name, v in resolved.items()},
-        "cases": _file_digest(cases.data) if cases else None,
+        "members": [[name, v.name, v.version, v.source] for name, v in resolved.items()],
+        "cases": file_sha256(cases.data) if cases and cases.data.is_file() else None,
         "sextant": installed_version("triton-sextant"),
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def find_release(store: Store, pipeline: str, made_from: str) -> Receipt | None:
-    """The newest release of *pipeline* with this identity; a receipt that was edited is not one of them."""
+    """
+    The newest release of *pipeline* with this identity that can be served as it is.
+
+    None of them is one that was refused, whose receipt was edited, or whose versions are no longer in the store.
+    """
     for release in reversed(releases(store, pipeline)):
-        try:
+        with suppress(ReceiptError):
             receipt = read_receipt(store, pipeline, release)
-        except ReceiptError:
-            continue
-        if receipt.identity == made_from:
-            return receipt
+            whole = all((store.models / model / str(version)).is_dir() for model, version in receipt.models)
+            if receipt.identity == made_from and receipt.outcome != "refused" and whole:
+                return receipt
     return None
 
 
 def next_release(store: Store, pipeline: Pipeline) -> int:
-    """The number after every release and every block version of *pipeline*, a crash's leftovers included."""
+    """The number after every release of *pipeline* that left a trace: receipts, ensembles, block versions."""
     blocks = (store.models / f"{pipeline.name}.{step.block}" for step in pipeline.blocks)
-    versions = (int(p.name) for block in blocks if block.is_dir() for p in block.iterdir() if p.name.isdigit())
-    return max([0, *releases(store, pipeline.name), *versions]) + 1
+    versions = (path.name for block in blocks if block.is_dir() for path in block.iterdir())
+    ensembles = (path.name.removeprefix(f"{pipeline.name}.r") for path in store.models.glob(f"{pipeline.name}.r*"))
+    traces = [int(name) for name in (*versions, *ensembles) if name.isdigit()]
+    return max([store.served_release(pipeline.name) or 0, *releases(store, pipeline.name), *traces]) + 1
 
 
 def place_again(store: Store, receipt: Receipt) -> None:
     """Put the ensemble of a release made before back in the store, its versions in the policies."""
-    for model, version in receipt.models.items():
+    for model, version in receipt.models:
         store.widen(model, version)
     store.write_ensemble(text_format.Parse(receipt.ensemble, ModelConfig()))
 
@@ -140,9 +154,9 @@ def front_config(receipt: Receipt) -> ModelConfig:
     return config
 
 
-def proof_path(store: Store, receipt: Receipt) -> Path:
-    """Where the rows and the flavours' own answers stand, for the proof through Triton."""
-    return receipt_path(store, receipt.pipeline, receipt.release).with_suffix(".proof.npz")
+def now() -> str:
+    """This moment, in UTC, to the second."""
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
 
 
 def _make(
@@ -159,7 +173,11 @@ def _make(
     members = []
     for name, found in resolved.items():
         with narrator.step(f"export {found.name} version {found.version} to ONNX, prove parity") as step:
-            members.append(prepare(name, found, registry, directory, _observed(pipeline, cases)))
+            members.append(
+                prepare(
+                    name, found, registry, directory, _observed(pipeline, cases), store.graph(found.name, found.version)
+                )
+            )
             step.result(_proven(members[-1]))
     with narrator.step("calibrate") as step:
         calibrated = calibrate(pipeline, members, release, cases)
@@ -200,25 +218,35 @@ def _stage(
         *(_member_candidate(pipeline, member) for member in members),
         *(_block_candidate(pipeline, block, calibrated, members, release) for block in calibrated.parameters),
     ]
+    _refuse_breaking(pipeline, store, candidates, ensemble)
     introduced = tuple(candidate.model for candidate in candidates if store.publish(candidate))
     receipt = Receipt(
         pipeline=pipeline.name,
         release=release,
         identity=made_from,
-        created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        created=now(),
         spec=json.loads(json.dumps(pipeline.spec, default=str)),
         members={member.name: member.facts() for member in members},
         blocks=calibrated.parameters,
         calibration=calibrated.facts,
-        models={candidate.model: candidate.version for candidate in candidates},
+        models=tuple((candidate.model, candidate.version) for candidate in candidates),
         introduced=introduced,
         ensemble=text_format.MessageToString(ensemble),
         tools={"python": platform.python_version(), **{tool: installed_version(tool) for tool in TOOLS}},
     )
-    _write_proof(store, receipt, members)
+    write_proof(store, pipeline.name, release, {m.name: (m.rows, m.expected) for m in members})
     write_receipt(store, receipt)
     store.write_ensemble(ensemble)
     return receipt
+
+
+def _refuse_breaking(pipeline: Pipeline, store: Store, candidates: Sequence[Candidate], ensemble: ModelConfig) -> None:
+    """Everything that could break a caller or a release is refused before the first of it is published."""
+    for candidate in candidates:
+        store.check(candidate)
+    front = store.config(pipeline.name)
+    if front is not None:
+        refuse_breaking(front, ensemble)
 
 
 def _ensemble(pipeline: Pipeline, members: Sequence[PreparedMember], release: int) -> ModelConfig:
@@ -255,16 +283,6 @@ def _block_candidate(
     return Candidate(model=name, version=release, config=config, write=write)
 
 
-def _write_proof(store: Store, receipt: Receipt, members: Sequence[PreparedMember]) -> None:
-    path = proof_path(store, receipt)
-    arrays = {f"{member.model_name}/rows": member.rows for member in members}
-    for member in members:
-        arrays |= {f"{member.model_name}/answers/{name}": array for name, array in member.expected.items()}
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **arrays)
-
-
 @contextmanager
 def _workplace() -> Iterator[Path]:
     """A folder for what is fetched, gone afterwards."""
@@ -273,8 +291,3 @@ def _workplace() -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _file_digest(path: Path) -> str | None:
-    """The digest of the known cases, or None where they are not there: reading them says so."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -20,6 +20,7 @@ ensemble that pinned the old one is gone. What is pinned is read from the ensemb
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -31,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sextant.errors import BreakingChange, StoreError
+from sextant.errors import BreakingChange, SextantError, StoreError
 from sextant_export.config import read_config, write_config
 
 CONFIG = "config.pbtxt"
@@ -72,16 +73,36 @@ class Store:
             self.releases.mkdir(parents=True, exist_ok=True)
         return self
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only writer until the ``with`` block ends; what a killed writer left is cleared away first."""
+        with writing(self.releases):
+            lock = (self.releases / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(f"another promotion is at work on {self.root}: run this again after it") from error
+            self._clear_away()
+            yield
+
     def config(self, model: str) -> Any | None:
         """The configuration of *model*, or None where the store has no such model."""
         path = self.models / model / CONFIG
         return read_config(path) if path.is_file() else None
 
+    def configs(self) -> dict[str, Any]:
+        """Every model's configuration, by name."""
+        paths = self.models.glob(f"*/{CONFIG}") if self.models.is_dir() else ()
+        return {path.parent.name: read_config(path) for path in sorted(paths)}
+
     def ensembles(self) -> dict[str, Any]:
         """Every ensemble in the store, releases and fronts, by name."""
-        paths = self.models.glob(f"*/{CONFIG}") if self.models.is_dir() else ()
-        configs = (read_config(path) for path in sorted(paths))
-        return {config.name: config for config in configs if config.platform == "ensemble"}
+        return {name: config for name, config in self.configs().items() if config.platform == "ensemble"}
+
+    def settings(self) -> dict[str, Any]:
+        """The configurations of what ensembles are made of, by name: what releases share."""
+        return {name: config for name, config in self.configs().items() if config.platform != "ensemble"}
 
     def pinned(self) -> dict[str, set[int]]:
         """The versions of each model that some ensemble in the store is wired to."""
@@ -91,10 +112,26 @@ class Store:
                 pins.setdefault(step.model_name, set()).add(step.model_version)
         return pins
 
+    def graph(self, model: str, version: int) -> Path | None:
+        """The ONNX file of a member's version that is in the store already, or None."""
+        path = self.models / model / str(version) / "model.onnx"
+        return path if path.is_file() else None
+
     def served_release(self, pipeline: str) -> int | None:
         """The release that the front of *pipeline* is wired to, or None before the first promotion."""
         front = self.config(pipeline)
-        return None if front is None else int(front.parameters["release"].string_value)
+        return int(front.parameters["release"].string_value or 0) or None if front else None
+
+    def check(self, candidate: Candidate) -> None:
+        """Raise :class:`~sextant.errors.BreakingChange` where :meth:`publish` would; changes nothing."""
+        present = self.config(candidate.model)
+        if present is not None:
+            refuse_breaking(present, candidate.config)
+
+    def write_config(self, config: Any) -> None:
+        """Replace the configuration of a model in one step."""
+        with writing(self.models / config.name):
+            write_config(config, self.models / config.name / CONFIG)
 
     def publish(self, candidate: Candidate) -> bool:
         """
@@ -118,8 +155,7 @@ class Store:
             raise StoreError(f"{self.models} has no {model} version {version} any more: promote again to make it anew")
         versions = set(config.version_policy.specific.versions)
         if version not in versions:
-            with writing(self.models / model):
-                write_config(with_versions(config, versions | {version}), self.models / model / CONFIG)
+            self.write_config(with_versions(config, versions | {version}))
 
     def write_ensemble(self, config: Any) -> None:
         """Put an ensemble in its place, or replace its configuration; its one version is an empty directory."""
@@ -145,8 +181,7 @@ class Store:
         for model, versions in self.pinned().items():
             config = self.config(model)
             if config is not None and set(config.version_policy.specific.versions) != versions:
-                with writing(self.models / model):
-                    write_config(with_versions(config, versions), self.models / model / CONFIG)
+                self.write_config(with_versions(config, versions))
 
     def _appear(self, candidate: Candidate) -> None:
         aside = self._aside(candidate.model)
@@ -172,7 +207,14 @@ class Store:
             shutil.rmtree(partial, ignore_errors=True)
         config = merged(present, candidate.config, candidate.version)
         if config != present:
-            write_config(config, self.models / candidate.model / CONFIG)
+            self.write_config(config)
+
+    def _clear_away(self) -> None:
+        with writing(self.root):
+            for left in (*self.releases.glob(".*.partial"), *self.models.glob("*/.*.partial")):
+                shutil.rmtree(left)
+            for left in self.models.glob(f"*/.{CONFIG}.*"):
+                left.unlink()
 
     def _aside(self, model: str) -> Path:
         """A fresh name on the same file system but outside ``models/``, where a rename is one step."""
@@ -207,7 +249,8 @@ def merged(present: Any, config: Any, version: int) -> Any:
     """
     *config* for a model that other releases, perhaps other pipelines, use too.
 
-    Their versions stay in the policy and their batches still fit.
+    Their versions stay in the policy and their batches still fit; the other serving settings are those of the release
+    published last, for Triton keeps one configuration for all versions of a model.
     """
     copy = with_versions(config, {*present.version_policy.specific.versions, version})
     copy.max_batch_size = max(present.max_batch_size, config.max_batch_size)
@@ -248,7 +291,7 @@ def writing(place: Path) -> Iterator[None]:
     """Turn the operating system's refusals (full, read-only, not ours) into one sentence that names *place*."""
     try:
         yield
-    except StoreError:
+    except SextantError:
         raise
     except OSError as error:
         raise StoreError(

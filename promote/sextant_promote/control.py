@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import tritonclient.grpc as triton
+import grpc
 from numpy.typing import NDArray
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.grpc import service_pb2 as messages
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from sextant.errors import AccessDenied, ClientError, LoadFailed, ServerUnreachable
-from sextant_client.failures import failure, unreachable
-from sextant_client.transport import ModelMetadata
+from sextant.errors import AccessDenied, AddressRefused, ClientError, LoadFailed, ServerUnreachable
+from sextant_client.protobuf import CHANNEL_OPTIONS, decode, encode, translated
+from sextant_client.transport import ModelInfer, ModelMetadata
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 TOKEN_HEADER = "triton-grpc-protocol-sextant-token"  # noqa: S105  its name, not a token
+TIMEOUT_S = 30.0
 LOAD_TIMEOUT_S = 300.0
 
 
@@ -29,9 +31,13 @@ class Control:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
+        if not url.startswith("grpc://"):
+            raise AddressRefused(f"{url!r}: model control goes over gRPC: write grpc://host:port")
         self.url = url
-        self._headers = {TOKEN_HEADER: token} if token else None
-        self._client = triton.InferenceServerClient(url.removeprefix("grpc://"))
+        self._address = url.removeprefix("grpc://")
+        self._metadata = ((TOKEN_HEADER, token),) if token else ()
+        self._channel = grpc.insecure_channel(self._address, CHANNEL_OPTIONS)
+        self._stub = GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -41,17 +47,18 @@ class Control:
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self._channel.close()
 
     def require_live(self) -> None:
-        """Raise ``ServerUnreachable`` unless a Triton answers."""
-        if not self._call("is_server_live", client_timeout=10.0):
+        """Raise ``ServerUnreachable`` unless a Triton answers, ``AccessDenied`` unless it takes our token."""
+        if not self._call("ServerLive", messages.ServerLiveRequest()).live:
             raise ServerUnreachable(f"the Triton at {self.url} answers, but is not live yet: wait for it")
+        self.ready()
 
     def load(self, model: str) -> None:
         """Load what the store now holds of *model*; what served before goes on serving until then, and on failure."""
         try:
-            self._call("load_model", model, client_timeout=LOAD_TIMEOUT_S)
+            self._call("RepositoryModelLoad", messages.RepositoryModelLoadRequest(model_name=model), LOAD_TIMEOUT_S)
         except (AccessDenied, ServerUnreachable):
             raise
         except ClientError as error:
@@ -59,21 +66,21 @@ class Control:
 
     def unload(self, model: str) -> None:
         """Stop serving *model*; requests under way are answered first."""
-        self._call("unload_model", model)
+        self._call("RepositoryModelUnload", messages.RepositoryModelUnloadRequest(model_name=model))
 
     def ready(self) -> dict[str, set[int]]:
         """The versions that are READY, by model."""
         index: dict[str, set[int]] = {}
-        for entry in self._call("get_model_repository_index").models:
+        for entry in self._call("RepositoryIndex", messages.RepositoryIndexRequest()).models:
             versions = index.setdefault(entry.name, set())
             if entry.state == "READY":
                 versions.add(int(entry.version))
         return index
 
-    def require_ready(self, models: Mapping[str, int]) -> None:
+    def require_ready(self, models: Iterable[tuple[str, int]]) -> None:
         """Raise ``LoadFailed`` unless every model serves its version: Triton's 200 alone does not say so."""
         ready = self.ready()
-        missing = [f"{m} version {v}" for m, v in models.items() if v not in ready.get(m, set())]
+        missing = [f"{m} version {v}" for m, v in models if v not in ready.get(m, set())]
         if missing:
             raise LoadFailed(f"{self.url} took the load calls but does not serve {', '.join(missing)}: see its log")
 
@@ -81,25 +88,23 @@ class Control:
         """The release that the front of *pipeline* is wired to on this server; None when it serves no such front."""
         if not self.ready().get(pipeline):
             return None
-        config = self._call("get_model_config", pipeline).config
+        config = self._call("ModelConfig", messages.ModelConfigRequest(name=pipeline)).config
         return int(config.parameters["release"].string_value or 0) or None
 
     def answer(self, model: str, version: int, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """What one *version* of *model* answers to *tensors*: all its outputs by name."""
-        result = self._call("infer", model, [_input(n, a) for n, a in tensors.items()], model_version=str(version))
-        names = [output.name for output in result.get_response().outputs]
-        return {name: result.as_numpy(name) for name in names}
+        request = ModelInfer(model, tensors, outputs=())
+        message = encode(request)
+        message.model_version = str(version)
+        answers: dict[str, NDArray[Any]] = decode(request, self._call("ModelInfer", message))  # type: ignore[assignment]
+        return answers
 
-    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+    def _call(self, method: str, message: Any, timeout_s: float = TIMEOUT_S) -> Any:
         try:
-            return getattr(self._client, method)(*arguments, headers=self._headers, **options)
-        except InferenceServerException as error:
-            raise self._named(str(arguments[0]) if arguments else "", error) from error
-
-    def _named(self, model: str, error: InferenceServerException) -> ClientError:
-        status = str(error.status()).removeprefix("StatusCode.")
-        ours = failure(ModelMetadata(model), status, error.message() or "")
-        return unreachable(self.url, error.message()) if isinstance(ours, ServerUnreachable) else ours
+            return getattr(self._stub, method)(message, timeout=timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            model = getattr(message, "model_name", "")
+            raise translated(ModelMetadata(model), error, self._address, timeout_s) from error
 
 
 def wait_for_release(control: Control, pipeline: str, release: int, *, timeout_s: float = 5.0) -> bool:
@@ -120,9 +125,3 @@ def last_words(message: str) -> str:
     """
     lines = [line.strip() for line in message.partition("\n\nAt:")[0].splitlines() if line.strip()]
     return lines[-1] if lines else message
-
-
-def _input(name: str, array: NDArray[Any]) -> triton.InferInput:
-    tensor = triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
-    tensor.set_data_from_numpy(array)
-    return tensor

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf import text_format
 from numpy.typing import NDArray
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from sextant.errors import ParityError, PromoteError
-from sextant_export.parity import compare
+from sextant.errors import ParityError
+from sextant_export.evidence import read_proof
+from sextant_export.parity import Arrays, compare
 from sextant_export.receipt import Receipt
-from sextant_export.release import proof_path
 from sextant_export.store import Store
 from sextant_promote.control import Control
-
-BATCH = 64
 
 
 def prove_served(store: Store, receipt: Receipt, control: Control) -> dict[str, dict[str, Any]]:
@@ -25,15 +24,15 @@ def prove_served(store: Store, receipt: Receipt, control: Control) -> dict[str, 
 
     ``ParityError`` where it is above the tolerance the export was proven at.
     """
-    with np.load(_rows(store, receipt)) as proof:
-        return {name: _prove(control, member, proof) for name, member in receipt.members.items()}
+    evidence = read_proof(store, receipt)
+    batch = text_format.Parse(receipt.ensemble, ModelConfig()).max_batch_size
+    return {name: _prove(control, member, *evidence[name], batch) for name, member in receipt.members.items()}
 
 
-def _prove(control: Control, member: Mapping[str, Any], proof: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    answers = f"{member['model']}/answers/"
-    expected = {key.removeprefix(answers): proof[key] for key in proof if key.startswith(answers)}
-    rows = proof[f"{member['model']}/rows"]
-    parts = [_answer(control, member, rows[i : i + BATCH]) for i in range(0, len(rows), BATCH)]
+def _prove(
+    control: Control, member: Mapping[str, Any], rows: NDArray[Any], expected: Arrays, batch: int
+) -> dict[str, Any]:
+    parts = [_answer(control, member, rows[i : i + batch]) for i in range(0, len(rows), batch)]
     given = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     try:
         served = compare(expected, given, member["proof"]["tolerance"])
@@ -49,10 +48,3 @@ def _prove(control: Control, member: Mapping[str, Any], proof: Mapping[str, NDAr
 
 def _answer(control: Control, member: Mapping[str, Any], rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
     return control.answer(member["model"], member["version"], {member["input"]: rows})
-
-
-def _rows(store: Store, receipt: Receipt) -> Path:
-    path = proof_path(store, receipt)
-    if not path.is_file():
-        raise PromoteError(f"{path} is gone, so the release cannot be proven: delete its receipt and promote again")
-    return path

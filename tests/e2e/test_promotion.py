@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from sextant.errors import (
     BreakingChange,
     CalibrationError,
+    ConversionError,
     GateFailed,
     LoadFailed,
     ParityError,
+    PipelineError,
     PromoteError,
     ReceiptError,
     RegistryError,
@@ -25,9 +28,10 @@ from sextant.errors import (
 )
 from sextant.scores import evaluate
 from sextant_client import Client
+from sextant_export.evidence import proof_path
 from sextant_export.pipeline import load_pipeline
 from sextant_export.receipt import read_receipt, receipt_path, releases
-from sextant_export.release import export, plan, proof_path
+from sextant_export.release import export, plan
 from sextant_export.store import Store
 from sextant_promote.control import Control
 from sextant_promote.promotion import promote, rollback
@@ -353,7 +357,7 @@ def test_an_edited_receipt_is_not_rolled_back_to(stage):
     stage.new_ridge(alpha=50.0)
     stage.promote()
     path = receipt_path(stage.store, "locate", 1)
-    path.write_text(path.read_text().replace('"knn": 1', '"knn": 2'))
+    path.write_text(path.read_text().replace('"name": "locate"', '"name": "lokate"'))
 
     with pytest.raises(ReceiptError, match=r"r1\.json was changed after it was written"):
         stage.rollback()
@@ -366,19 +370,20 @@ def test_an_edited_receipt_is_not_rolled_back_to(stage):
 def test_a_proof_that_is_gone_is_named(stage):
     """A release that cannot be proven through Triton is not promoted."""
     receipt = export(load_pipeline(stage.world.spec), stage.store, stage.world.registry)
-    proof_path(stage.store, receipt).unlink()
+    proof_path(stage.store, "locate", receipt.release).unlink()
 
-    with pytest.raises(PromoteError, match="is gone"):
+    with pytest.raises(ReceiptError, match="is gone or not whole.*promote again"):
         stage.promote()
 
 
 def test_other_answers_through_triton_are_refused(stage):
     """The second proof is made of what the server really says."""
     receipt = export(load_pipeline(stage.world.spec), stage.store, stage.world.registry)
-    with np.load(proof_path(stage.store, receipt)) as proof:
+    path = proof_path(stage.store, "locate", receipt.release)
+    with np.load(path) as proof:
         arrays = dict(proof)
     arrays["ridge/answers/prediction"] = arrays["ridge/answers/prediction"] + 1
-    np.savez_compressed(proof_path(stage.store, receipt), **arrays)
+    np.savez_compressed(path, **arrays)
 
     with pytest.raises(ParityError, match="ridge version 1, asked through Triton"):
         stage.promote()
@@ -397,17 +402,172 @@ def test_there_is_nothing_before_the_first_release(stage):
 
 
 def test_another_registry_with_the_same_numbers_is_refused(stage):
-    """Version 1 of another registry is not version 1 of this one."""
+    """Version 2 of another registry is not version 2 of this one: what the store holds is what is proven."""
     stage.promote()
     other = stage.store.models / "ridge" / "2"
     other.mkdir()
-    (other / "model.onnx").write_bytes(b"from another registry")
+    shutil.copyfile(stage.store.models / "ridge" / "1" / "model.onnx", other / "model.onnx")
     stage.new_ridge(alpha=50.0)
 
-    with pytest.raises(StoreError, match="ridge version 2 is already in the store with other bytes"):
+    with pytest.raises(ParityError, match="ridge/2: no proof.*perhaps from another registry"):
         stage.promote()
 
     assert stage.ask(draw(1, seed=9).features[0]).release == 1
+
+
+def test_a_stored_file_that_is_damaged_is_named(stage):
+    """With the folder to delete."""
+    stage.promote()
+    other = stage.store.models / "ridge" / "2"
+    other.mkdir()
+    (other / "model.onnx").write_bytes(b"half a file")
+    stage.new_ridge(alpha=50.0)
+
+    with pytest.raises(ConversionError, match=r"ridge/2/model\.onnx is no whole ONNX file.*delete its folder"):
+        stage.promote()
+
+
+def test_two_promotions_at_once_do_not_mix(stage):
+    """The second is told to wait; the first is not disturbed."""
+    with stage.store.prepare().alone(), pytest.raises(StoreError, match="another promotion is at work"):
+        stage.promote()
+
+    assert stage.promote().changed
+
+
+def test_a_refused_release_is_not_rolled_back_to(stage):
+    """It never passed its gates."""
+    stage.promote()
+    with pytest.raises(GateFailed):
+        stage.promote(stage.world.write_spec({"gate": {"median_error_m": {"at_most": 0.001}}}))
+
+    with pytest.raises(PromoteError, match=r"r2 of locate never served \(it is refused\)"):
+        stage.rollback(to=2)
+
+    assert stage.ask(draw(1, seed=9).features[0]).release == 1
+
+
+def test_an_alias_moved_back_can_be_rolled_forward(stage):
+    """A rollback goes to what the serving release replaced, whatever their numbers."""
+    from mlflow import MlflowClient
+
+    stage.promote()
+    stage.new_ridge(alpha=50.0)
+    stage.promote()
+    registry = MlflowClient(stage.world.registry.tracking_uri)
+    registry.set_registered_model_alias("ridge", "champion", "1")
+
+    back = stage.promote()
+    forward = stage.rollback()
+
+    assert (back.release, back.replaced) == (1, 2)
+    assert forward.release == 2
+
+
+def test_a_release_that_served_stays_one_when_it_fails_a_gate_later(stage):
+    """What a chance failure takes is the promotion, not the way back."""
+    from mlflow import MlflowClient
+
+    stage.promote()
+    stage.new_ridge(alpha=50.0)
+    stage.promote()
+    MlflowClient(stage.world.registry.tracking_uri).set_registered_model_alias("ridge", "champion", "1")
+    path = proof_path(stage.store, "locate", 1)
+    evidence = path.read_bytes()
+    path.write_bytes(evidence[: len(evidence) // 2])
+
+    with pytest.raises(ReceiptError, match="not whole"):
+        stage.promote()
+    stage.rollback()
+
+    assert read_receipt(stage.store, "locate", 1).outcome == "served"
+    assert stage.ask(draw(1, seed=9).features[0]).release == 1
+
+
+@pytest.mark.parametrize("moment", ["_load", "wire_front"])
+def test_a_flip_that_is_cut_off_is_finished_by_the_next_promotion(stage, monkeypatch, moment):
+    """Ctrl-C before the front is written, and after: the old release serves on, and the way back is not forgotten."""
+    from sextant_promote import front
+
+    stage.promote()
+    stage.new_ridge(alpha=50.0)
+
+    def cut_off(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(front, moment, cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        stage.promote()
+    monkeypatch.undo()
+    between = stage.ask(draw(1, seed=9).features[0])
+    done = stage.promote()
+
+    assert between.release == 1
+    assert stage.ask(draw(1, seed=9).features[0]).release == done.release
+    assert stage.rollback().release == 1
+
+
+def test_small_batches_are_proven_too(stage):
+    """The proof through Triton keeps to the pipeline's own batch size."""
+    done = stage.promote(stage.world.write_spec({"serving": {"max_batch_size": 16}}))
+
+    assert done.changed
+
+
+def test_members_in_another_order_are_another_release(stage):
+    """Weights go by place."""
+    stage.promote()
+    members = load_pipeline(stage.world.spec).spec["members"]
+
+    done = stage.promote(stage.world.write_spec({"members": dict(reversed(members.items()))}))
+
+    assert (done.release, done.changed) == (2, True)
+
+
+def test_two_versions_of_one_model_may_vote_together(stage):
+    """Version 1 beside version 2, each proven as itself."""
+    stage.new_ridge(alpha=50.0)
+    members = {"old": "models:/ridge/1", "new": "models:/ridge/2", "knn": "models:/knn@champion"}
+
+    done = stage.promote(stage.world.write_spec({"members": members}))
+
+    assert done.receipt.proof.keys() == {"old", "new", "knn"}
+    assert stage.ask(draw(1, seed=9).features[0]).members_used == 3
+
+
+def test_settings_of_a_refused_release_do_not_stay(stage):
+    """Shared models go back to what they were."""
+    stage.promote()
+    before = stage.store.config("ridge")
+    strict = {"gate": {"median_error_m": {"at_most": 0.001}}, "serving": {"max_batch_size": 128, "instances": 2}}
+
+    with pytest.raises(GateFailed):
+        stage.promote(stage.world.write_spec(strict))
+
+    assert stage.store.config("ridge") == before
+
+
+def test_a_model_named_like_the_pipeline_is_refused(stage):
+    """Its folder would be the front's."""
+    with pytest.raises(PipelineError, match="would meet the pipeline's own"):
+        stage.promote(stage.world.write_spec({"name": "ridge"}))
+
+
+def test_what_a_killed_promotion_left_goes_with_the_next_one(stage):
+    """An ensemble without a receipt, half a version, half a configuration."""
+    stage.promote()
+    stray = stage.store.config("locate.r1")
+    stray.name = "locate.r7"
+    stage.store.write_ensemble(stray)
+    (stage.store.models / "ridge" / ".9.partial").mkdir()
+    (stage.store.models / "ridge" / ".config.pbtxt.abc").touch()
+
+    stage.new_ridge(alpha=50.0)
+    done = stage.promote()
+
+    assert done.release == 2
+    assert "locate.r7" not in stage.models()
+    assert not list(stage.store.models.glob("ridge/.*"))
 
 
 def test_plan_writes_nothing(world):

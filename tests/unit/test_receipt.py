@@ -26,7 +26,7 @@ def receipt(release=1):
         members={},
         blocks={},
         calibration=None,
-        models={"forest": 3},
+        models=(("forest", 3),),
         introduced=("forest",),
         ensemble="",
         tools={},
@@ -40,7 +40,7 @@ def test_what_was_written_is_read_again(store):
     assert read_receipt(store, "locate", 1) == receipt()
 
 
-@pytest.mark.parametrize("change", [{"models": {"forest": 4}}, {"outcome": "served"}, {"seal": "0" * 64}], ids=str)
+@pytest.mark.parametrize("change", [{"models": [["forest", 4]]}, {"outcome": "served"}, {"seal": "0" * 64}], ids=str)
 def test_an_edited_receipt_is_refused(store, change):
     """The seal no longer fits; the sentence says what to do."""
     path = write_receipt(store, receipt())

@@ -13,7 +13,6 @@ from sextant_export.registry import Registry
 from sextant_export.store import Store
 from sextant_promote.control import Control
 from sextant_promote.promotion import promote as promote_pipeline
-from sextant_promote.promotion import summary
 
 
 @click.command()
@@ -44,7 +43,7 @@ def promote(
         registry = Registry(options.tracking(tracking_uri))
         done = promote_pipeline(spec, Store(store_path), registry, control, Narrator())
     if as_json:
-        options.print_json(summary(done))
+        options.print_json(done.to_dict())
     elif done.changed:
         before = f", r{done.replaced} before" if done.replaced else ""
         click.echo(f"{done.pipeline}: serves r{done.release}{before}")

@@ -1,0 +1,152 @@
+"""The demo: the main job from nothing, again, interrupted, and on real data."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+SEXTANT = Path(sys.executable).with_name("sextant")
+KEYS = {
+    "data",
+    "rows",
+    "median_error_m",
+    "p95_error_m",
+    "coverage",
+    "median_area_m2",
+    "p50_ms",
+    "p95_ms",
+    "seconds",
+    "best_member_median_error_m",
+}
+
+
+def demo(folder, *words):
+    return subprocess.run([SEXTANT, "demo", "--folder", folder, *words], capture_output=True, text=True, timeout=170)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """One run from nothing: its folder and its JSON."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = demo(folder, "--json")
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout), done.stderr
+
+
+def test_it_ends_with_one_json_object(first):
+    """Every figure the documentation names, in its unit."""
+    _, outcome, _ = first
+
+    assert outcome.keys() >= KEYS
+    assert outcome["coverage"].keys() == {"0.5", "0.9", "0.95"}
+    assert outcome["rows"] == 1600
+
+
+def test_its_ellipses_keep_their_promise(first):
+    """On held-back walks, and the fused answer is no worse than a tenth over the best member."""
+    _, outcome, _ = first
+
+    assert all(abs(share - float(level)) < 0.06 for level, share in outcome["coverage"].items())
+    assert outcome["median_error_m"] < 1.1 * outcome["best_member_median_error_m"]
+
+
+def test_it_leaves_a_map_a_picture_and_a_page(first):
+    """The map is GeoJSON with fixes and closed rings; the page is one a reader could have written."""
+    folder, _, _ = first
+    features = json.loads((folder / "demo" / "fixes.geojson").read_text())["features"]
+    rings = [f["geometry"]["coordinates"][0] for f in features if f["geometry"]["type"] == "Polygon"]
+
+    assert (folder / "demo" / "fixes.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "demo" / "locate.yaml").is_file()
+    assert rings
+    assert all(ring[0] == ring[-1] for ring in rings)
+
+
+def test_every_step_is_announced(first):
+    """With its seconds and its result."""
+    _, _, narration = first
+
+    for step in ("start the MLflow registry", "train", "prove parity", "start Triton", "prove again", "flip", "ask"):
+        assert step in narration
+
+
+def test_running_it_again_skips_what_is_still_valid(first):
+    """Nothing is trained, exported or flipped a second time, and the figures are the same."""
+    folder, outcome, _ = first
+
+    again = demo(folder, "--json")
+
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("still valid") == 4
+    assert "export" not in again.stderr
+    assert json.loads(again.stdout)["median_error_m"] == pytest.approx(outcome["median_error_m"])
+
+
+@pytest.mark.parametrize("moment", ["to calibrate with", "start the MLflow registry", "start Triton", "load locate"])
+def test_ctrl_c_leaves_nothing_behind(tmp_path, moment):
+    """No process and no shared memory, whatever was under way; no traceback either."""
+    before = regions()
+    running = subprocess.Popen(
+        [SEXTANT, "demo", "--folder", tmp_path], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    lines = []
+    for line in running.stderr:
+        lines.append(line)
+        if moment in line:
+            break
+    running.send_signal(signal.SIGINT)
+    _, rest = running.communicate(timeout=60)
+
+    assert running.returncode == 130
+    assert "Traceback" not in rest
+    assert servers_of(tmp_path) == []
+    assert regions() <= before
+
+
+def test_the_real_survey_is_answered(tmp_path, real_data):
+    """19,937 real fingerprints; the targets themselves are a benchmark's business."""
+    done = demo(tmp_path, "--json", "--data", real_data / "ujiindoorloc")
+
+    outcome = json.loads(done.stdout)
+    assert outcome["rows"] == 3988
+    assert outcome["median_error_m"] < 6
+    assert all(abs(share - float(level)) < 0.08 for level, share in outcome["coverage"].items())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        (None, b"", "nowhere"),
+        ("trainingData.csv", b"a,b\n1,2\n", "column"),
+        ("trainingData.csv.gz", b"\x1f\x8b\x08\x00cut", "trainingData.csv.gz"),
+    ],
+    ids=["absent", "another table", "cut short"],
+)
+def test_a_survey_that_is_none_ends_in_one_sentence(tmp_path, name, content, sentence):
+    """Exit code 1, before anything is trained."""
+    path = tmp_path / (name or "nowhere")
+    if name:
+        path.write_bytes(content)
+
+    done = demo(tmp_path / "var", "--data", path)
+
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def regions():
+    return set(Path("/dev/shm").glob("*sextant*")) | set(Path("/dev/shm").glob("triton*"))
+
+
+def servers_of(folder):
+    named = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]]
+    return [process for process in named if any(str(folder) in word for word in process.info["cmdline"])]
