@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sextant.errors import ClientError, ReceiptError
+from sextant.errors import ReceiptError
 from sextant_export.receipt import pipelines, read_receipt, releases
 from sextant_export.store import Store
 from sextant_promote.control import Control
@@ -39,23 +39,16 @@ class PipelineStatus:
 
 
 def status(store: Store, control: Control | None) -> tuple[PipelineStatus, ...]:
-    """Every pipeline of *store*, newest release first; *serving* is None where no server answers."""
+    """Every pipeline of *store*, newest release first; *serving* is None without a server to ask."""
     return tuple(
         PipelineStatus(
             pipeline=name,
             promoted=store.served_release(name),
-            serving=_serving(control, name),
+            serving=control.release(name) if control else None,
             releases=tuple(_release(store, name, number) for number in reversed(releases(store, name))),
         )
         for name in pipelines(store)
     )
-
-
-def _serving(control: Control | None, pipeline: str) -> int | None:
-    try:
-        return control.release(pipeline) if control else None
-    except ClientError:
-        return None
 
 
 def _release(store: Store, pipeline: str, number: int) -> ReleaseStatus:

@@ -42,10 +42,15 @@ def status(store_path: Path, server_url: str | None, token: str | None, *, as_js
 def _words(found: tuple[PipelineStatus, ...], url: str | None) -> list[str]:
     lines = [f"server: {url or 'none answers: `sextant serve` starts one'}"] if found else []
     for each in found:
-        serving = f"r{each.serving} serves" if each.serving else "not served"
-        lines.append(f"{each.pipeline}: {serving}")
+        lines.append(f"{each.pipeline}: {_serving(each)}")
         for release in each.releases:
             members = ", ".join(release.members.values())
             said = release.reason or f"{release.served_at or release.created}  {members}"
             lines.append(f"  r{release.release:<4} {release.outcome:<8} {said}")
     return lines
+
+
+def _serving(each: PipelineStatus) -> str:
+    if each.serving:
+        return f"r{each.serving} serves"
+    return f"r{each.promoted} is promoted, no server serves it" if each.promoted else "nothing was promoted"
