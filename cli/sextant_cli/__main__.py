@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
@@ -12,11 +13,16 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         from sextant_cli.command import run
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
     except ImportError as error:
         if error.name not in {"click", "rich"}:
             raise
         sys.exit("the command line needs an extra: pip install 'triton-sextant[cli]'")
-    sys.exit(run(sys.argv[1:]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -85,16 +85,30 @@ def run(arguments: Sequence[str]) -> int:
         sys.unraisablehook = lambda _: None
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except SextantError as error:
-        _say(error, debug="--debug" in arguments)
-        return OUT_OF_REACH if isinstance(error, REACH) else YOUR_FILE
-    except BrokenPipeError:
+    except Exception as error:  # noqa: BLE001  the last door: a full disk has as many classes as there are libraries
+        return _ended(error, debug="--debug" in arguments)
+
+
+def _ended(error: Exception, *, debug: bool) -> int:
+    if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         return 0
+    _say(error, debug=debug)
+    return OUT_OF_REACH if isinstance(error, REACH) else YOUR_FILE
 
 
-def _say(error: SextantError, *, debug: bool) -> None:
+def _say(error: Exception, *, debug: bool) -> None:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
-    else:
+    elif isinstance(error, SextantError):
         click.echo(f"sextant: {error}", err=True)
+    else:
+        cause = _first_cause(error)
+        click.echo(f"sextant: {type(cause).__name__}: {cause} (`sextant --debug` shows where)", err=True)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What a library's error was made of: the disk that is full, not the transaction that was lost."""
+    while under := error.__cause__ or error.__context__:
+        error = under
+    return error

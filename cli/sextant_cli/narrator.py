@@ -14,14 +14,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 PLAIN_INTERVAL_S = 2.0
@@ -39,7 +32,7 @@ class Step:
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self._bar = self.progress.add_task(self.name, total=None)
+        self._bar = self.progress.add_task(self.name, total=None, count="")
         self._last_line = self.began
 
     @property
@@ -49,7 +42,8 @@ class Step:
 
     def at(self, done: int, total: int, what: str = "") -> None:
         """*done* of *total* pieces are behind us; *what* is being done now."""
-        self.progress.update(self._bar, completed=done, total=total, description=f"{self.name} {what}".rstrip())
+        title, count = f"{self.name} {what}".rstrip(), f"{done:,}/{total:,}"
+        self.progress.update(self._bar, completed=done, total=total, count=count, description=title)
         now = time.monotonic()
         if self.plain is not None and (done == total or now - self._last_line >= PLAIN_INTERVAL_S):
             self._last_line = now
@@ -62,7 +56,7 @@ class Step:
 
 class Narrator:
     """
-    Announces steps, and remembers how long each took in ``seconds``.
+    Announces steps, and remembers in ``seconds`` how long those that begin with the same word took together.
 
     >>> import io
     >>> narrator = Narrator(io.StringIO())
@@ -99,7 +93,8 @@ class Narrator:
                 self._close(step)
 
     def _close(self, step: Step) -> None:
-        self.seconds[step.name] = round(step.elapsed_s, 3)
+        phase = step.name.split()[0]
+        self.seconds[phase] = round(self.seconds.get(phase, 0.0) + step.elapsed_s, 3)
         self.console.print(
             Text.assemble(
                 (f"{step.elapsed_s:6.1f} s", "cyan"),
@@ -114,7 +109,7 @@ def _bar(console: Console, *, shown: bool) -> Progress:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         console=console,
         transient=True,

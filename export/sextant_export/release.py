@@ -181,7 +181,7 @@ def _make(
             step.result(_proven(members[-1]))
     with narrator.step("calibrate") as step:
         calibrated = calibrate(pipeline, members, release, cases)
-        step.result(f"{len(cases)} known cases" if cases else "no known cases: chi-square ellipses")
+        step.result(_calibrated(calibrated))
     with narrator.step(f"stage {pipeline.name}.r{release}") as step:
         receipt = _stage(pipeline, store, members, calibrated, made_from, release)
         step.result(f"{len(receipt.models) + 1} models in {store.models}")
@@ -192,6 +192,12 @@ def _proven(member: PreparedMember) -> str:
     proof = member.proof
     edges = f", {len(proof.edges)} rows on an edge of the original left out" if proof.edges else ""
     return f"{proof.rows:,} rows, worst |delta| {proof.max_abs_delta:.1e}, allowed {proof.tolerance:.1e}{edges}"
+
+
+def _calibrated(calibrated: Calibrated) -> str:
+    if calibrated.facts is None:
+        return "no known cases: chi-square ellipses"
+    return f"{calibrated.facts['rows']:,} known cases, median error {calibrated.facts['median_error_m']:.1f} m"
 
 
 def _observed(pipeline: Pipeline, cases: KnownCases | None) -> NDArray[Any] | None:

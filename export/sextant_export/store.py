@@ -76,15 +76,13 @@ class Store:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Be the only writer until the ``with`` block ends; what a killed writer left is cleared away first."""
-        with writing(self.releases):
-            lock = (self.releases / ".lock").open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StoreError(f"another promotion is at work on {self.root}: run this again after it") from error
+        lock = os.open(self.releases, os.O_RDONLY)
+        try:
+            self._claim(lock)
             self._clear_away()
             yield
+        finally:
+            os.close(lock)
 
     def config(self, model: str) -> Any | None:
         """The configuration of *model*, or None where the store has no such model."""
@@ -208,6 +206,12 @@ class Store:
         config = merged(present, candidate.config, candidate.version)
         if config != present:
             self.write_config(config)
+
+    def _claim(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(f"another promotion is at work on {self.root}: run this again after it") from error
 
     def _clear_away(self) -> None:
         with writing(self.root):

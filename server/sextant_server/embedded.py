@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import sys
@@ -14,10 +15,10 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
 from sextant.errors import LaunchRefused, ServerError
-from sextant_server.address import ServerAddress, stored_address
+from sextant_server.address import ServerAddress
 from sextant_server.control import ModelState
 from sextant_server.failures import UNSAFE_NAME, failures, loadable
-from sextant_server.installation import find_installation
+from sextant_server.installation import Installation, find_installation
 from sextant_server.launch import Launch
 from sextant_server.layout import lay_out, sweep_folders
 from sextant_server.log import TritonLog
@@ -25,7 +26,7 @@ from sextant_server.ports import Ports, choose_ports
 from sextant_server.preflight import Machine, foreign, problems, refuse
 from sextant_server.running import Running
 from sextant_server.shared_memory import new_prefix, sweep_orphans
-from sextant_server.store import ensembles, open_store
+from sextant_server.store import claim, ensembles, open_store
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -73,6 +74,7 @@ class EmbeddedTriton:
         self._running: Running | None = None
         self._models: tuple[str, ...] = ()
         self._failures: dict[str, str] = {}
+        self._claim: int | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -111,18 +113,21 @@ class EmbeddedTriton:
         """
         if self._running is not None:
             raise ServerError("this embedded Triton is already running")
-        sweep_orphans()
-        sweep_folders()
-        for _ in range(_ATTEMPTS):
-            if self._bring_up(self._prepare()):
-                return self
-        raise LaunchRefused(f"no ports on loopback stayed free in {_ATTEMPTS} attempts: name them")
+        machine, installation = self.require_possible()
+        self._claim = claim(open_store(self.store))
+        try:
+            self._start(machine, installation)
+        except BaseException:
+            self._release()
+            raise
+        return self
 
     def stop(self) -> None:
         """Answer what is in flight, end, and leave nothing behind; nothing if it does not run."""
-        server, self._running = self._running, None
-        if server is not None:
-            server.stop(self.stop_timeout_s)
+        if self._running is not None:
+            self._running.stop(self.stop_timeout_s)
+            self._running = None
+            self._release()
 
     def check(self) -> None:
         """Raise ServerDied if the server, or a Python process of a model it serves, has ended by itself."""
@@ -158,16 +163,33 @@ class EmbeddedTriton:
             raise ServerError("this embedded Triton is not running: start it, or use it in a with block")
         return self._running
 
-    def _prepare(self) -> Launch:
-        """Everything that can be refused is refused here, before anything is started or written."""
+    def require_possible(self) -> tuple[Machine, Installation]:
+        """Raise LaunchRefused where this machine, or this store's path, cannot have it: start() would too."""
         machine = Machine.here()
         refuse(foreign(machine))
         installation = find_installation(self._triton_home)
         paths = {"the store": self.store, "the Python environment": Path(sys.prefix)}
         paths |= {"tritonserver": installation.home, "the temporary folder": Path(tempfile.gettempdir())}
         refuse(problems(machine, installation, paths))
-        open_store(self.store)
-        self._refuse_if_served()
+        return machine, installation
+
+    def _start(self, machine: Machine, installation: Installation) -> None:
+        sweep_folders()
+        sweep_orphans()
+        for _ in range(_ATTEMPTS):
+            if self._bring_up(self._prepare(machine, installation)):
+                return
+        raise LaunchRefused(f"no ports on loopback stayed free in {_ATTEMPTS} attempts: name them")
+
+    def _release(self) -> None:
+        """Let go of the store: it may be served by another from here on."""
+        atexit.unregister(self.stop)
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+    def _prepare(self, machine: Machine, installation: Installation) -> Launch:
+        """What can be refused is refused here, before anything is started."""
         self._begin_log()
         self._models = ensembles(self.store) if self._asked is None else self._asked
         return Launch(
@@ -181,11 +203,6 @@ class EmbeddedTriton:
             shm_prefix=new_prefix(),
             exit_timeout_s=ceil(self.stop_timeout_s),
         )
-
-    def _refuse_if_served(self) -> None:
-        address = stored_address(self.store)
-        if address is not None and address.alive:
-            raise LaunchRefused(f"{self.store} is served already, at {address.grpc} by process {address.pid}")
 
     def _begin_log(self) -> None:
         try:
@@ -205,6 +222,7 @@ class EmbeddedTriton:
             server.kill()
             raise
         self._running = server
+        atexit.register(self.stop)  # whatever interrupts whoever was to stop it
         return True
 
     def _why_not(self, models: Iterable[str], index: Sequence[ModelState]) -> dict[str, str]:

@@ -6,8 +6,11 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from sextant_server.installation import STUB, Installation
 
@@ -50,11 +53,20 @@ def lay_out(installation: Installation) -> BackendFolder:
 
 
 def sweep_folders() -> None:
-    """Remove the backend folders that killed launchers left behind."""
+    """Remove the backend folders that killed launchers left behind, and end what still runs from them."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         owner = re.match(rf"{_PREFIX}(\d+)-", folder.name)
         if owner and not Path(f"/proc/{owner[1]}").exists():
+            _end_stubs(folder)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_stubs(folder: Path) -> None:
+    left = [process for process in psutil.process_iter(["exe"]) if (process.info["exe"] or "").startswith(f"{folder}/")]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=1)
 
 
 def _take(source: Path, target: Path) -> None:

@@ -21,6 +21,9 @@ class Ports(NamedTuple):
     metrics: int = 0
 
 
+USUAL = Ports(http=8000, grpc=8001, metrics=8002)
+
+
 def choose_ports(wanted: Ports) -> Ports:
     """
     *wanted* with every 0 replaced by a port free just now.
@@ -32,6 +35,11 @@ def choose_ports(wanted: Ports) -> Ports:
         return Ports(*(_bind(held, name, port) for name, port in wanted._asdict().items()))
 
 
+def usual_or_free(wanted: Ports) -> Ports:
+    """*wanted* with every 0 replaced by Triton's usual port where that is free, so that a restart keeps its address."""
+    return Ports(*(port or (usual if _free(usual) else 0) for port, usual in zip(wanted, USUAL, strict=True)))
+
+
 def callers(pid: int, ports: Ports) -> int:
     """How many connections the server *pid* has with callers that may wait for an answer."""
     try:
@@ -40,6 +48,16 @@ def callers(pid: int, ports: Ports) -> int:
         return 0
     inference = {ports.http, ports.grpc}
     return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr.port in inference for each in connections)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
 
 
 def _bind(held: ExitStack, name: str, port: int) -> int:

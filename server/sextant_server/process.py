@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _TRAMPOLINE = Path(__file__).with_name("trampoline.py")
@@ -46,22 +46,42 @@ class ServerProcess:
 
     def drain(self) -> None:
         """Ask it to refuse new requests, finish those in flight, and end."""
-        self._signal(signal.SIGTERM)
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and its stubs now, and wait until everything is cleared away."""
-        self._signal(signal.SIGKILL)
-        self._keeper.join()
+        """End it and its stubs now, and wait until everything is cleared away; Ctrl-C waits for that too."""
+        with uninterrupted():
+            with suppress(ProcessLookupError):
+                if self._process.returncode is None:
+                    os.killpg(self.pid, signal.SIGKILL)
+            self._keeper.join()
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it has ended, after *timeout_s* at most."""
         self._keeper.join(timeout_s)
         return not self._keeper.is_alive()
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+
+@contextmanager
+def uninterrupted() -> Iterator[Callable[[], bool]]:
+    """
+    Ctrl-C counts when the ``with`` block has ended, so that nothing is left half ended.
+
+    Gives a question: has there been one?
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _keep(

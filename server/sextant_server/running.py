@@ -15,7 +15,7 @@ from sextant_server.control import Control, ModelState
 from sextant_server.launch import Launch
 from sextant_server.log import TritonLog
 from sextant_server.ports import LOOPBACK, callers
-from sextant_server.process import ServerProcess
+from sextant_server.process import ServerProcess, uninterrupted
 
 _POLL_S = 0.01
 # Triton calls itself drained when its core is; the last answers may still be on their way to the socket.
@@ -85,15 +85,17 @@ class Running:
         self._process.kill()
 
     def stop(self, timeout_s: float) -> None:
-        """Answer what is in flight, let models finalize, and end: by force after *timeout_s*."""
+        """Answer what is in flight, let models finalize, and end: by force after *timeout_s*, or on Ctrl-C."""
         deadline = time.monotonic() + timeout_s
-        try:
-            self._process.drain()
-            while not self._process.wait(_POLL_S) and not self._done() and time.monotonic() < deadline:
-                pass
-            self._process.wait(_LAST_ANSWERS_S)
-        finally:
-            self._process.kill()
+        with uninterrupted() as interrupted:
+            try:
+                self._process.drain()
+                while not (self._process.wait(_POLL_S) or self._done() or interrupted()):
+                    if time.monotonic() > deadline:
+                        break
+                self._process.wait(_LAST_ANSWERS_S)
+            finally:
+                self._process.kill()
 
     def _answers(self) -> bool:
         """Asked with the token: another server may have come to live on the port that was free."""

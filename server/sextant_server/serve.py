@@ -11,6 +11,7 @@ from types import FrameType
 
 from sextant.errors import ServerDied
 from sextant_server.embedded import EmbeddedTriton
+from sextant_server.ports import Ports, usual_or_free
 
 _CHECK_EVERY_S = 1.0
 
@@ -30,18 +31,21 @@ def serve(
     """
     Serve *store* until Ctrl-C or SIGTERM; then answer what is in flight, and stop.
 
+    A port that is 0 becomes Triton's usual one (8000, 8001, 8002) where that is free, else any that is.
+
     *tell* is given each line for the reader: the address once it answers, each model that did not load,
     each model whose Python process ended. A second Ctrl-C stops without waiting. To be called from the main
     thread, for it listens to signals. Raises as EmbeddedTriton does; ServerDied if the server ends by
     itself.
     """
+    ports = usual_or_free(Ports(http_port, grpc_port, metrics_port))
     triton = EmbeddedTriton(
         store,
         models=models,
         triton_home=triton_home,
-        http_port=http_port,
-        grpc_port=grpc_port,
-        metrics_port=metrics_port,
+        http_port=ports.http,
+        grpc_port=ports.grpc,
+        metrics_port=ports.metrics,
         log=log,
         start_timeout_s=start_timeout_s,
     )

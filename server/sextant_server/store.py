@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from pathlib import Path
 
 from sextant.errors import LaunchRefused
+from sextant_server.address import stored_address
 
 _ENSEMBLE = re.compile(r'^\s*platform\s*:\s*"ensemble"', re.MULTILINE)
 
@@ -29,6 +31,23 @@ def open_store(store: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise LaunchRefused(f"{folder} cannot be used as a store: {error.strerror}") from error
     return folder
+
+
+def claim(store: Path) -> int:
+    """
+    The right to serve *store*, as a file descriptor: it ends when that is closed, or this process ends.
+
+    One server a store: two would write one log, and a promotion would reach only one of them.
+    """
+    descriptor = os.open(store, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        address = stored_address(store)
+        where = f", at {address.grpc} by process {address.pid}" if address else ""
+        raise LaunchRefused(f"{store} is served already{where}") from error
+    return descriptor
 
 
 def every_model(store: Path) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import doctest
 import json
 import signal
 import subprocess
@@ -11,8 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sextant_server import EmbeddedTriton
+
 pytestmark = pytest.mark.e2e
 
+README = Path(__file__).parents[2] / "README.md"
 SEXTANT = Path(sys.executable).with_name("sextant")
 KEYS = {
     "data",
@@ -74,7 +79,7 @@ def test_every_step_is_announced(first):
     """With its seconds and its result."""
     _, _, narration = first
 
-    for step in ("start the MLflow registry", "train", "prove parity", "start Triton", "prove again", "flip", "ask"):
+    for step in ("open the MLflow registry", "train", "prove parity", "start Triton", "prove again", "flip", "ask"):
         assert step in narration
 
 
@@ -90,7 +95,27 @@ def test_running_it_again_skips_what_is_still_valid(first):
     assert json.loads(again.stdout)["median_error_m"] == pytest.approx(outcome["median_error_m"])
 
 
-@pytest.mark.parametrize("moment", ["to calibrate with", "start the MLflow registry", "start Triton", "load locate"])
+def test_the_program_of_the_readme_prints_what_it_says(first):
+    """Run line by line on the demo's own store; its numbers to the digits a reader would compare."""
+    folder, _, _ = first
+    text = README.read_text(encoding="utf-8").partition("```python")[2].partition("```")[0]
+    examples = doctest.DocTestParser().get_examples(text.replace("var/demo", str(folder / "demo")))
+    names = {}
+
+    with EmbeddedTriton(folder / "store") as triton:
+        for example in examples:
+            source = example.source.replace("grpc://127.0.0.1:8001", triton.address.grpc)
+            if not example.want:
+                exec(source, names)
+                continue
+            printed = eval(source, names)
+            wanted = eval(example.want.replace("...", ""))
+            assert printed == pytest.approx(wanted, rel=1e-3)
+
+    assert "fix" in names
+
+
+@pytest.mark.parametrize("moment", ["to calibrate with", "open the MLflow registry", "start Triton", "load locate"])
 def test_ctrl_c_leaves_nothing_behind(tmp_path, moment):
     """No process and no shared memory, whatever was under way; no traceback either."""
     before = regions()
@@ -109,6 +134,44 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, moment):
     assert "Traceback" not in rest
     assert servers_of(tmp_path) == []
     assert regions() <= before
+
+
+@pytest.mark.parametrize("moment", ["start Triton", "flip", "ask for"])
+def test_an_impatient_ctrl_c_leaves_nothing_behind_either(first, moment):
+    """Three times within a third of a second, on a store that is promoted already."""
+    folder, _, _ = first
+    before = regions()
+    running = subprocess.Popen(
+        [SEXTANT, "demo", "--folder", folder], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    for line in running.stderr:
+        if moment in line:
+            break
+    for _ in range(3):
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(timeout=0.15)
+    _, rest = running.communicate(timeout=60)
+
+    assert "Traceback" not in rest
+    assert servers_of(folder) == []
+    assert regions() <= before
+
+
+def test_ctrl_c_is_not_enough_training(tmp_path):
+    """scikit-learn's perceptron would take it for "enough" and be registered half trained."""
+    running = subprocess.Popen(
+        [SEXTANT, "demo", "--folder", tmp_path], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    for line in running.stderr:
+        if "locator-mlp" in line:
+            break
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(timeout=0.7)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+
+    assert running.returncode == 130
 
 
 def test_the_real_survey_is_answered(tmp_path, real_data):

@@ -20,6 +20,7 @@ from sextant_cli.demo.members import BAY, UJIINDOORLOC, Recipe
 from sextant_cli.demo.training import ALIAS, distinct, quiet, scaled, train_and_register
 
 SMALL = Recipe(
+    enough_m=99.0,
     scale=BAY.scale,
     fuse=BAY.fuse,
     members={
@@ -111,6 +112,7 @@ def test_what_is_still_valid_is_not_trained_again(registered, survey, place):
 
 def knn_alone(neighbours):
     return Recipe(
+        enough_m=99.0,
         scale=SMALL.scale,
         fuse={},
         members={"locator-alone": lambda: KNeighborsRegressor(neighbours, algorithm="brute")},

@@ -23,14 +23,20 @@ from .survey import NOT_HEARD
 
 @dataclass(frozen=True)
 class Recipe:
-    """Parameters of the blocks ``scale`` and ``fuse``, and how to make each registered model, untrained."""
+    """
+    Parameters of the blocks ``scale`` and ``fuse``, and how to make each registered model, untrained.
+
+    *enough_m* is the median error that a release may have at most.
+    """
 
     scale: Mapping[str, float]
     fuse: Mapping[str, Any]
     members: Mapping[str, Callable[[], Any]]
+    enough_m: float
 
 
 BAY = Recipe(
+    enough_m=35.0,
     scale={"offset": 98.0, "divisor": 40.0, "missing": NOT_HEARD},
     fuse={"method": "moment", "gate": 0.99},
     members={
@@ -51,6 +57,7 @@ BAY = Recipe(
 )
 
 UJIINDOORLOC = Recipe(
+    enough_m=9.0,
     scale={"offset": 105.0, "divisor": 105.0, "power": 1.5, "missing": NOT_HEARD},
     fuse={"method": "moment", "gate": 0.99, "weights": [0.1, 0.3, 0.6]},
     members={

@@ -145,12 +145,21 @@ def _register(
     if valid is not None:
         return Registered(name, valid, 0.0, was_valid=True)
     began = time.monotonic()
+    _fit(model, features, targets)
+    version = _publish(name, _log(name, model, features, experiment_id), mark)
+    return Registered(name, version, time.monotonic() - began, was_valid=False)
+
+
+def _fit(model: Any, features: Features, targets: npt.NDArray[np.float32]) -> None:
+    """scikit-learn's perceptron takes Ctrl-C for "enough" and only warns: half a training must not be served."""
     with warnings.catch_warnings():
         # A number of passes that was chosen, not a failure to converge.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(features, targets)
-    version = _publish(name, _log(name, model, features, experiment_id), mark)
-    return Registered(name, version, time.monotonic() - began, was_valid=False)
+        warnings.filterwarnings("error", message="Training interrupted by user")
+        try:
+            model.fit(features, targets)
+        except UserWarning as interrupted:
+            raise KeyboardInterrupt from interrupted
 
 
 def _log(name: str, model: Any, features: Features, experiment_id: str) -> ModelInfo:

@@ -12,9 +12,9 @@ from sextant_server.serve import serve as serve_store
 
 @click.command()
 @options.store
-@click.option("--http-port", type=click.IntRange(0, 65535), default=0, help="0, the default, takes a free one.")
-@click.option("--grpc-port", type=click.IntRange(0, 65535), default=0, help="0, the default, takes a free one.")
-@click.option("--metrics-port", type=click.IntRange(0, 65535), default=0, help="0, the default, takes a free one.")
+@click.option("--http-port", type=click.IntRange(0, 65535), default=0, help="Without it, 8000 or a free one.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), default=0, help="Without it, 8001 or a free one.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), default=0, help="Without it, 8002 or a free one.")
 @click.option(
     "--triton-home",
     type=click.Path(path_type=Path, file_okay=False),
