@@ -3,7 +3,8 @@ What the embedded Triton costs: rows per second through it, against ONNX Runtime
 
 Both run the same file, in the same number of threads on the same cores, with the same number of callers asking at
 once, a slice of one after a slice of the other so that a busy moment hits both. The load generator shares the cores
-with the server: what it takes to write and read a request is in Triton's figure, and cannot be anywhere else here.
+with the server, and what it takes to send and receive is in Triton's rows per second; ``cpu_ratio`` leaves it out: the
+seconds of processor a row takes in process, to those it takes in the server and its models.
 The convolutional model reads a mel spectrogram of 128 bands by 128 frames and is built with seeded weights.
 """
 
@@ -20,16 +21,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc.aio
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
-import tritonclient.grpc as grpc_client
-import tritonclient.grpc.aio as aio_client
+import psutil
 from onnx import TensorProto, helper, numpy_helper
+from tritonclient.grpc import service_pb2
 
 from report import report
-from sextant_server import EmbeddedTriton
+from sextant_server import EmbeddedTriton, ServerAddress
 
 SEED = 20240229
 BATCHES = (1, 64)
@@ -149,22 +151,35 @@ def in_process(path: Path, rows: Rows, callers: int, seconds: float) -> float:
 
 
 async def through_triton(url: str, model: str, rows: Rows, callers: int, seconds: float) -> float:
-    """Rows per second of *callers* coroutines over gRPC."""
-    tensor = grpc_client.InferInput("x", list(rows.shape), "FP32")
-    tensor.set_data_from_numpy(rows)
-    wanted = [grpc_client.InferRequestedOutput("y")]
-    answered = 0
-    async with aio_client.InferenceServerClient(url) as client:
+    """Rows per second of *callers* coroutines over gRPC, who send one request that was encoded before."""
+    request, answered = encoded(model, rows), 0
+    async with grpc.aio.insecure_channel(url, [("grpc.max_send_message_length", -1)]) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         start = time.perf_counter()
 
         async def ask() -> None:
             nonlocal answered
             while time.perf_counter() < start + seconds:
-                (await client.infer(model, [tensor], outputs=wanted)).as_numpy("y")
+                await infer(request)
                 answered += len(rows)
 
         await asyncio.gather(*(ask() for _ in range(callers)))
         return answered / (time.perf_counter() - start)
+
+
+def encoded(model: str, rows: Rows) -> bytes:
+    """The request as it travels."""
+    message = service_pb2.ModelInferRequest(model_name=model, raw_input_contents=[rows.tobytes()])
+    message.inputs.add(name="x", datatype="FP32", shape=rows.shape)
+    message.outputs.add(name="y")
+    return message.SerializeToString()
+
+
+def cpu_s(pid: int) -> float:
+    """The seconds that the process *pid* and its children have computed."""
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
 
 
 def publish(store: Path, model: Model) -> Path:
@@ -189,15 +204,22 @@ FULL = Effort(seconds=2.0, repeats=5, callers=(1, 8, 32))
 QUICK = Effort(seconds=0.5, repeats=2, callers=(1, 8))
 
 
-def compare(url: str, model: Model, path: Path, effort: Effort) -> None:
+def compare(address: ServerAddress, model: Model, path: Path, effort: Effort) -> None:
     """Report both figures and their ratio for every batch and number of callers: medians of slices in turn."""
+    url = address.grpc.removeprefix("grpc://")
     for batch, callers in itertools.product(BATCHES, effort.callers):
         rows = model.rows(batch)
-        near, far = [], []
+        near, far, near_cpu, far_cpu = [], [], [], []
         for _ in range(effort.repeats):
+            began = time.process_time()
             near.append(in_process(path, rows, callers, effort.seconds))
+            near_cpu.append((time.process_time() - began) / near[-1])
+            began = cpu_s(address.pid)
             far.append(asyncio.run(through_triton(url, model.name, rows, callers, effort.seconds)))
+            far_cpu.append((cpu_s(address.pid) - began) / far[-1])
         tell(model, batch, callers, statistics.median(near), statistics.median(far))
+        share = statistics.median(near_cpu) / statistics.median(far_cpu)
+        report(f"serving.{model.name}.batch_{batch}.callers_{callers}.cpu_ratio", round(share, 3), "1")
 
 
 def tell(model: Model, batch: int, callers: int, near: float, far: float) -> None:
@@ -222,9 +244,8 @@ def main(arguments: list[str] | None = None) -> None:
             triton.wait_ready()
             took = time.perf_counter() - start
             report("serving.start", round(took, 3), "s", target="< 2", ok=took < 2)
-            url = triton.address.grpc.removeprefix("grpc://")
             for model, path in zip(models, paths, strict=True):
-                compare(url, model, path, QUICK if quick else FULL)
+                compare(triton.address, model, path, QUICK if quick else FULL)
 
 
 if __name__ == "__main__":
