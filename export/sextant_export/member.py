@@ -16,7 +16,7 @@ from sextant.errors import ConversionError, ParityError, RegistryError
 from sextant.tensors import Tensor
 from sextant_export.converters import convert
 from sextant_export.onnx_graph import answers, graph_inputs, graph_outputs, open_session
-from sextant_export.parity import Arrays, Proof, check, seeded_rows, settle
+from sextant_export.parity import Arrays, Proof, prove, seeded_rows
 from sextant_export.registry import Artifact, RegisteredVersion, Registry
 
 PROOF_ROWS = 1024
@@ -102,10 +102,8 @@ def prepare(
     """
     artifact = registry.fetch(found, directory / f"{found.name}-{found.version}")
     model = convert(artifact) if stored is None else _read(stored)
-    session = open_session(model)
     rows = _proof_rows(registry, artifact, observed)
-    expected, given = registry.predict(artifact, rows), answers(session, rows)
-    proof = _proof(artifact, registry, rows, expected, given, stored)
+    proof, expected = _prove(model, artifact, registry, rows, stored)
     kept = np.setdiff1d(np.arange(len(rows)), proof.edges)
     return PreparedMember(
         name=name,
@@ -116,21 +114,15 @@ def prepare(
         proof=proof,
         rows=rows[kept],
         expected={output: array[kept] for output, array in expected.items()},
-        session=session,
+        session=open_session(model),
     )
 
 
-def _proof(
-    artifact: Artifact,
-    registry: Registry,
-    rows: NDArray[Any],
-    expected: Arrays,
-    given: Arrays,
-    stored: Path | None,
-) -> Proof:
+def _prove(
+    model: onnx.ModelProto, artifact: Artifact, registry: Registry, rows: NDArray[Any], stored: Path | None
+) -> tuple[Proof, Arrays]:
     try:
-        check(expected, given)
-        return settle(expected, given, lambda again: registry.predict(artifact, again), rows)
+        return prove(model, lambda asked: registry.predict(artifact, asked), rows)
     except ParityError as error:
         where = f"; {stored} was there before, perhaps from another registry: use a store of its own" if stored else ""
         raise ParityError(

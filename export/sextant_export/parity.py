@@ -52,12 +52,17 @@ class Proof:
         return asdict(self) | {"edges": list(self.edges)}
 
 
-def prove(model: onnx.ModelProto, predict: Predict, rows: NDArray[Any], tolerance: float | None = None) -> Proof:
-    """The proof that *model* answers *rows* (B, ...) as *predict*; ParityError names the worst."""
-    session = open_session(model)
-    expected, given = predict(rows), answers(session, rows)
+def prove(
+    model: onnx.ModelProto, predict: Predict, rows: NDArray[Any], tolerance: float | None = None
+) -> tuple[Proof, Arrays]:
+    """
+    The proof that *model* answers *rows* (B, ...) as *predict* does, and what *predict* answered.
+
+    ``ParityError`` names the worst row.
+    """
+    expected, given = predict(rows), answers(open_session(model), rows)
     check(expected, given)
-    return settle(expected, given, predict, rows, tolerance)
+    return settle(expected, given, predict, rows, tolerance), expected
 
 
 def compare(expected: Arrays, given: Arrays, tolerance: float | None = None) -> Proof:

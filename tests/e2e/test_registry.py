@@ -138,7 +138,7 @@ def test_what_is_fetched_converts_and_answers_as_the_flavour(world, registry, tm
     artifact = registry.fetch(registry.resolve(f"models:/{name}@champion"), tmp_path / "artifact")
     rows = seeded_rows(world.training.scaled, 1024, seed=11)
 
-    proof = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+    proof, _ = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
 
     assert proof.rows == 1024
     assert proof.max_abs_delta < 1e-2
@@ -155,7 +155,7 @@ def test_a_graph_with_weights_beside_it_arrives_whole(world, registry, network, 
     artifact = registry.fetch(registry.resolve("models:/net@champion"), tmp_path / "artifact")
     rows = seeded_rows(world.training.scaled, 100, seed=12)
 
-    proof = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+    proof, _ = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
 
     assert len(list(artifact.path.glob("**/*"))) > 6, "MLflow laid the weights beside the graph"
     assert proof.worst_output == "y"
@@ -185,7 +185,7 @@ def test_a_table_of_numbers_is_one_tensor(world, registry, tmp_path):
     artifact = registry.fetch(registry.resolve("models:/table@champion"), tmp_path / "artifact")
     rows = seeded_rows(registry.input_example(artifact), 100, seed=13)
 
-    proof = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+    proof, _ = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
 
     assert artifact.signature.columns == tuple(columns)
     assert proof.max_abs_delta <= proof.tolerance

@@ -129,7 +129,7 @@ def test_a_server_runs_once(served):
 
 
 def test_a_healthy_server_passes_the_check(served):
-    served.check()
+    assert served.check() is None
 
 
 def test_loading_a_broken_model_gives_its_reason(served):

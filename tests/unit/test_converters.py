@@ -75,7 +75,7 @@ def network(tmp_path) -> Artifact:
 def test_a_regressor_answers_as_its_graph(regressor, graph):
     rows = seeded_rows(ROWS, 1024, seed=1)
 
-    proof = prove(graph, lambda asked: {"prediction": regressor.predict(asked)}, rows)
+    proof, _ = prove(graph, lambda asked: {"prediction": regressor.predict(asked)}, rows)
 
     assert proof.max_abs_delta < 1e-3
     assert proof.edges == ()
@@ -102,7 +102,7 @@ def test_the_same_estimator_gives_the_same_bytes(regressor, graph):
 def test_more_neighbours_than_candidates_are_found():
     model = KNeighborsRegressor(290, weights="distance").fit(ROWS, TRUTH)
 
-    proof = prove(graph_of(model, 8), lambda asked: {"prediction": model.predict(asked)}, seeded_rows(ROWS, 200, 1))
+    proof, _ = prove(graph_of(model, 8), lambda asked: {"prediction": model.predict(asked)}, seeded_rows(ROWS, 200, 1))
 
     assert proof.max_abs_delta < 1e-3
 
