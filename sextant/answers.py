@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from itertools import starmap
+from dataclasses import asdict, dataclass, fields
 from math import pi
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -38,7 +37,7 @@ class ErrorEllipse(NamedTuple):
         return pi * self.semi_major_m * self.semi_minor_m
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fix:
     """
     A position and how sure it is.
@@ -77,7 +76,7 @@ class Fix:
     def to_dict(self) -> dict[str, Any]:
         """The same in plain JSON values."""
         ellipses = [{**ellipse._asdict(), "area_m2": ellipse.area_m2} for ellipse in self.ellipses]
-        plain = {name: getattr(self, name) for name in self.__slots__}
+        plain = {name: getattr(self, name) for name in _FIX_FIELDS}
         covariance = [list(row) for row in self.covariance]
         return {
             **plain,
@@ -194,15 +193,24 @@ def _fixes(tensors: Mapping[str, NDArray[Any]]) -> list[Fix]:
         *(_scalars(tensors, name, default) for name, default in _FIX_DEFAULTS),
         strict=True,
     )
-    return list(starmap(Fix, rows))
+    return list(map(_fix, rows))
+
+
+def _fix(row: tuple[Any, ...]) -> Fix:
+    """A frozen class fills its fields one by one, the long way round; this fills them at once."""
+    fix = object.__new__(Fix)
+    vars(fix).update(zip(_FIX_FIELDS, row, strict=True))
+    return fix
 
 
 def _ellipses(levels: NDArray[Any], ellipses: NDArray[Any]) -> Iterator[tuple[ErrorEllipse, ...]]:
     """The ellipses of each row, one a level."""
     axes = ellipses.reshape(-1, 3).T.tolist()
-    every = map(ErrorEllipse, levels.ravel().tolist(), *axes)
+    every = map(ErrorEllipse._make, zip(levels.ravel().tolist(), *axes, strict=True))
     return zip(*[every] * levels.shape[1], strict=True)
 
+
+_FIX_FIELDS = tuple(field.name for field in fields(Fix))
 
 # In the order of Fix's fields.
 _FIX_DEFAULTS: tuple[tuple[str, Any], ...] = (
