@@ -258,8 +258,12 @@ def tracking_server(world):
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", world.registry.tracking_uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # Its job queue would leave a folder in /dev/shm behind, and no job is asked for here.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (world.root / "server.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=world.root, start_new_session=True)
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=world.root, env=environment, start_new_session=True
+        )
     try:
         yield _when_healthy(f"http://127.0.0.1:{port}", server)
     finally:
