@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant.errors import InputRefused, ParametersError, SextantError
+from sextant.errors import InputRefused, ModelFailed, ParametersError, SextantError
 from sextant.tensors import Tensor
 
 Arrays = dict[str, NDArray[Any]]
@@ -69,6 +69,9 @@ class Shell:
     def _answer(self, arrays: Arrays) -> Any:
         try:
             return self._response(self._ask(arrays))
+        except ModelFailed as error:  # a model's own fault: the sentence to this caller, the whole story to the log
+            self._pb.Logger.log_error(f"{self._name}: {format_exc()}")
+            return self._refusal(str(error), self._pb.TritonError.INTERNAL)
         except SextantError as error:
             return self._refusal(str(error), self._pb.TritonError.INVALID_ARG)
         except Exception as error:  # noqa: BLE001 - a bug of ours: said in the log, and to this caller only

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+DEFAULT_STORE = "var/store"
 DEFAULT_REGISTRY = "sqlite:///var/mlflow.db"
 
 spec = click.argument("pipeline", type=click.Path(path_type=Path), metavar="PIPELINE.yaml")
@@ -16,7 +17,7 @@ store = click.option(
     "--store",
     "store_path",
     type=click.Path(path_type=Path, file_okay=False),
-    default="var/store",
+    default=DEFAULT_STORE,
     envvar="SEXTANT_STORE",
     show_default=True,
     show_envvar=True,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sextant.errors import RequestRefused
+from sextant.errors import MissingExtra, RequestRefused
 
 from .client import Client
 from .dtypes import Array
@@ -20,7 +20,8 @@ def ask(client: Client, pipeline: str, arguments: Iterable[str], *, timeout_s: f
     What the pipeline answers to tensors given as text: one answer for a row, a list for a batch.
 
     Each argument is ``name=[1, 2]`` (JSON) or ``name=@file`` with a .npy, .npz (one array, or one of that
-    name), .json or .csv file (numbers, no header). A file or literal that cannot be read is RequestRefused.
+    name), .json or .csv file (numbers, no header). A pipeline that takes a table is asked with ``@file`` alone, a
+    .csv with a header or a .parquet file. A file or literal that cannot be read is RequestRefused.
 
     >>> from sextant_client.testing import InMemoryTransport
     >>> def double(x):
@@ -28,7 +29,25 @@ def ask(client: Client, pipeline: str, arguments: Iterable[str], *, timeout_s: f
     >>> ask(Client(transport=InMemoryTransport(double)), "double", ["x=[1, 2.5]"])["doubled"].tolist()
     [2.0, 5.0]
     """
-    return client.pipeline(pipeline)(timeout_s=timeout_s, **dict(map(tensor, arguments)))
+    given = list(arguments)
+    if len(given) == 1 and given[0].startswith("@"):
+        return client.pipeline(pipeline)(table(Path(given[0][1:])), timeout_s=timeout_s)
+    return client.pipeline(pipeline)(timeout_s=timeout_s, **dict(map(tensor, given)))
+
+
+def table(path: Path) -> Any:
+    """The table in the file at *path*: .csv with a header, or .parquet."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtra("export", "a table from a file") from error
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    if path.suffix not in readers:
+        raise RequestRefused(f"expected a table in a file of {', '.join(readers)}, got {path}")
+    try:
+        return readers[path.suffix](path)
+    except (OSError, ValueError) as error:
+        raise RequestRefused(f"{path} cannot be read: {error}") from error
 
 
 def tensor(argument: str) -> tuple[str, Array]:

@@ -64,7 +64,8 @@ def decode(request: Request, status: int, header_length: str | None, body: bytes
     if isinstance(request, ModelMetadata):
         return Tensors(_tensors(facts["inputs"]), _tensors(facts["outputs"]))
     optional = frozenset(entry["name"] for entry in facts["input"] if entry.get("optional"))
-    return Limits(facts["max_batch_size"], optional)
+    columns = facts.get("parameters", {}).get("columns", {}).get("string_value", "")
+    return Limits(facts["max_batch_size"], optional, columns)
 
 
 def _encode_infer(request: ModelInfer) -> Message:

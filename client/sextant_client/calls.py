@@ -47,6 +47,9 @@ class PipelineCalls:
         if kind(tensors) != "tensors":
             answers = from_tensors(tensors)
             return answers[0] if batch.single else answers
+        if batch.index is not None and self._contract and self._contract.table:
+            table = self._contract.table.answer(tensors, batch.index)
+            return tensors if table is None else table
         return {name: array[0] for name, array in tensors.items()} if batch.single else tensors
 
     def tensors(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Call[dict[str, Array]]:

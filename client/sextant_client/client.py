@@ -132,6 +132,9 @@ class Pipeline:
     without asking. The answer is a :class:`~sextant.answers.Fix`, Label or Record by the tensors the pipeline
     gives, else a dict of arrays.
 
+    A pipeline that takes a table is asked with a pandas DataFrame: its columns are found by name, and where the
+    answer is columns it comes back as a DataFrame with the same index.
+
     Numbers are cast to the declared type where they keep their meaning (float64 to FP32, int64 to INT32
     within its range); anything else is RequestRefused. ``timeout_s`` overrules the client's for one call.
     """

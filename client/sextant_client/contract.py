@@ -12,16 +12,22 @@ import numpy as np
 from sextant.errors import RequestRefused
 from sextant.tensors import NUMPY_TYPES
 
+from .dataframe import Table, is_frame
 from .dtypes import Array, triton_dtype
 from .transport import Limits, ModelInfer, Tensor, Tensors
 
 
 class Batch(NamedTuple):
-    """Arrays as they travel. ``single``: they came as one row, and one answer goes back."""
+    """
+    Arrays as they travel. ``single``: they came as one row, and one answer goes back.
+
+    ``index``: they came as a table with this index, and a table goes back where the answer is one.
+    """
 
     arrays: dict[str, Array]
     rows: int
     single: bool
+    index: Any = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Contract:
     optional: frozenset[str]
     outputs: tuple[Tensor, ...]
     limit: int | None
+    table: Table | None = None
 
     @classmethod
     def of(cls, model: str, tensors: Tensors, limits: Limits) -> Contract:
@@ -44,10 +51,14 @@ class Contract:
             limits.optional,
             tuple(_per_row(tensor, batched) for tensor in tensors.outputs),
             limits.max_batch_size if batched else None,
+            Table.of(model, limits.columns),
         )
 
     def batch(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Batch:
         """The caller's arrays, cast and checked; RequestRefused says which, what was expected, what came."""
+        if self.table is not None and len(positional) == 1 and is_frame(positional[0]):
+            (frame,) = positional
+            return self.batch((), {**named, **self.table.tensors(frame)})._replace(index=frame.index)
         given = self._by_name(positional, named)
         arrays = {name: _cast(value, self.inputs[name]) for name, value in given.items()}
         if self.limit is None:

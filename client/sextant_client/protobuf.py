@@ -71,7 +71,9 @@ def decode(request: Request, reply: Any) -> Reply:
     if isinstance(request, ModelMetadata):
         return Tensors(_tensors(reply.inputs), _tensors(reply.outputs))
     optional = frozenset(entry.name for entry in reply.config.input if entry.optional)
-    return Limits(reply.config.max_batch_size, optional)
+    parameters = reply.config.parameters
+    columns = parameters["columns"].string_value if "columns" in parameters else ""  # reading a key would make it
+    return Limits(reply.config.max_batch_size, optional, columns)
 
 
 def translated(request: Request, error: grpc.RpcError, address: str, timeout_s: float) -> ClientError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +26,8 @@ class InMemoryTransport:
     One function is served under its own name, a mapping under its keys; a parameter with a default is an
     optional input. ``inputs`` says what a tensor is, ``"FP32 [520]"`` (one row's shape); what it does not
     name is FP32 of any width. What a function raises comes out as from a server: InputRefused as
-    RequestRefused, a ClientError as it is, anything else as ModelFailed.
+    RequestRefused, a ClientError as it is, anything else as ModelFailed. ``columns`` describes the table that a
+    function takes and gives, as a model's configuration would.
 
     >>> import numpy as np
     >>> from sextant_client import Client
@@ -45,10 +47,12 @@ class InMemoryTransport:
         *,
         inputs: Mapping[str, str] | None = None,
         max_batch_size: int = 64,
+        columns: Mapping[str, Any] | None = None,
     ) -> None:
         self._functions = functions if isinstance(functions, Mapping) else {functions.__name__: functions}
         self._inputs = inputs or {}
         self._max_batch_size = max_batch_size
+        self._columns = json.dumps(columns) if columns else ""
 
     def send(self, request: Request, timeout_s: float) -> Reply:  # noqa: ARG002 - a function is quick
         """The reply a server would give."""
@@ -59,7 +63,7 @@ class InMemoryTransport:
         if isinstance(request, ModelMetadata):
             return Tensors(tuple(self._tensor(name) for name in self._parameters(request)), ())
         if isinstance(request, ModelConfig):
-            return Limits(self._max_batch_size, self._optional(request))
+            return Limits(self._max_batch_size, self._optional(request), self._columns)
         return True
 
     async def asend(self, request: Request, timeout_s: float) -> Reply:

@@ -31,7 +31,7 @@ class ModelMetadata:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """How many rows does the model take at once? Answered by :class:`Limits`."""
+    """How many rows does the model take at once, and of which table? Answered by :class:`Limits`."""
 
     model: str
 
@@ -62,10 +62,15 @@ class Tensors(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What only a model's configuration says. ``max_batch_size`` 0: the model knows no batches."""
+    """
+    What only a model's configuration says. ``max_batch_size`` 0: the model knows no batches.
+
+    ``columns`` describes, in JSON, the table that a model takes; empty where it takes none.
+    """
 
     max_batch_size: int
     optional: frozenset[str]
+    columns: str = ""
 
 
 Request: TypeAlias = ServerReady | ModelMetadata | ModelConfig | ModelInfer

@@ -22,8 +22,8 @@ from sextant.geodesy import to_east_north
 from sextant.tensors import Floats
 from sextant_export.known_cases import KnownCases
 from sextant_export.member import PreparedMember
-from sextant_export.parity import Arrays
 from sextant_export.pipeline import Pipeline
+from sextant_export.signature import Arrays
 from sextant_export.wiring import ROLES, SLOTS
 
 Parameters = dict[str, dict[str, Any]]
@@ -46,7 +46,7 @@ def calibrate(
     Without *cases* the ellipses are plain chi-square ones, and say ``calibrated: false``.
     """
     known: Parameters = {
-        "scale": {"width": members[0].inputs[0].dims[0]},
+        "scale": {"width": next(iter(members[0].inputs[0].dims), 1)},
         "fuse": {"members": [member.name for member in members]},
         "ellipse": {"release": release},
     }

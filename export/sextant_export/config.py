@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,67 @@ from sextant.tensors import Tensor
 from sextant_export.pipeline import Serving
 from sextant_export.wiring import EnsembleStep
 
+EMBEDDED = "embedded"
+ENGINES = "/tmp/sextant-engines"  # noqa: S108  a place in the server's container: mount a volume there
+_BACKENDS = {"tensorrt_plan": "tensorrt", "onnxruntime_onnx": "onnxruntime"}
+
+
+@dataclass(frozen=True)
+class Configs:
+    """
+    A model's configurations: the *main* one, and a twin for servers started with ``--model-config-name=embedded``.
+
+    The twin is there where such servers must load something else than the others, as with TensorRT plans. Its inputs,
+    outputs and versions are those of the main one.
+    """
+
+    main: ModelConfig
+    embedded: ModelConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.embedded is not None and self.embedded.name != self.main.name:
+            raise ValueError(f"expected twins of one model, got {self.main.name} and {self.embedded.name}")
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.main.name)
+
+    @property
+    def twins(self) -> tuple[ModelConfig, ...]:
+        """The configurations there are, the main one first."""
+        return (self.main,) if self.embedded is None else (self.main, self.embedded)
+
+    @property
+    def versions(self) -> set[int]:
+        """The versions that either policy serves: both say the same, but after a crash between two files."""
+        return {version for config in self.twins for version in config.version_policy.specific.versions}
+
+    @property
+    def plans(self) -> dict[str, str]:
+        """The TensorRT plans that the main one names: compute capability to file."""
+        return dict(self.main.cc_model_filenames)
+
+    def with_versions(self, versions: Iterable[int]) -> Configs:
+        """The same, both policies serving exactly *versions*."""
+        served = sorted(versions)
+        return Configs(*(_with_versions(config, served) for config in self.twins))
+
 
 def onnx_config(
-    name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], serving: Serving, versions: Iterable[int]
+    name: str,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    serving: Serving,
+    versions: Iterable[int],
+    accelerator: str | None = None,
 ) -> ModelConfig:
     """
     The configuration of an ONNX member, in batches, on a GPU where the server has one.
 
-    The response cache stands here and not on an ensemble: Triton's key knows only names, version and bytes,
-    so a cached front would go on answering for the release before.
+    *accelerator* ``tensorrt`` lets ONNX Runtime build engines there when it loads the model. The response cache
+    stands here and not on an ensemble: Triton's key knows only names, version and bytes, so a cached front would go on
+    answering for the release before.
     """
     config = ModelConfig(name=name, backend="onnxruntime", max_batch_size=serving.max_batch_size)
     _describe(config, inputs, outputs)
@@ -38,6 +91,27 @@ def onnx_config(
     config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
     config.parameters["intra_op_thread_count"].string_value = str(serving.intra_op_thread_count)
     config.response_cache.enable = serving.response_cache
+    if accelerator == "tensorrt":
+        _accelerate(config, inputs)
+    return config
+
+
+def tensorrt_config(
+    name: str,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    serving: Serving,
+    versions: Iterable[int],
+    plans: Mapping[str, str],
+) -> ModelConfig:
+    """The configuration of a member as TensorRT *plans*: compute capability to file of the version directory."""
+    config = ModelConfig(name=name, platform="tensorrt_plan", max_batch_size=serving.max_batch_size)
+    config.backend = "tensorrt"
+    _describe(config, inputs, outputs)
+    _serve(config, versions, serving.instances, proto.ModelInstanceGroup.KIND_GPU)
+    config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
+    config.response_cache.enable = serving.response_cache
+    config.cc_model_filenames.update(plans)
     return config
 
 
@@ -76,6 +150,8 @@ def ensemble_config(
     """The configuration of a release or a front: every step pinned to its version."""
     config = ModelConfig(name=name, platform="ensemble", max_batch_size=max_batch_size)
     _describe(config, inputs, outputs)
+    for described in (*config.input, *config.output):
+        described.ClearField("reshape")  # an ensemble has no graph behind it: it passes on what its members show
     config.version_policy.specific.versions.append(1)
     for step in steps:
         config.ensemble_scheduling.step.add(
@@ -86,6 +162,12 @@ def ensemble_config(
         )
     config.parameters["release"].string_value = str(release)
     return config
+
+
+def backend_of(config: ModelConfig) -> str:
+    """The Triton backend that serves *config*, which may name a platform instead."""
+    platform = str(config.platform)
+    return str(config.backend) or _BACKENDS.get(platform, platform)
 
 
 def write_config(config: ModelConfig, path: Path) -> None:
@@ -113,6 +195,13 @@ def read_config(path: Path) -> ModelConfig:
         raise StoreError(f"{path} is no model configuration: {error}") from error
 
 
+def _with_versions(config: ModelConfig, versions: Sequence[int]) -> ModelConfig:
+    copy = ModelConfig()
+    copy.CopyFrom(config)
+    copy.version_policy.specific.versions[:] = versions
+    return copy
+
+
 def _describe(config: ModelConfig, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
     for tensor in inputs:
         _reshape(config.input.add(**_facts(tensor), optional=tensor.optional), tensor)
@@ -127,6 +216,22 @@ def _facts(tensor: Tensor) -> dict[str, Any]:
         "data_type": proto.DataType.Value(f"TYPE_{dtype}"),
         "dims": tensor.dims or (1,),
     }
+
+
+def _accelerate(config: ModelConfig, inputs: Sequence[Tensor]) -> None:
+    """
+    Engines are kept between loads, and built for every batch at once where no axis but the batch is open.
+
+    The precision is the graph's own: TensorRT 11 has no switch for another one any more.
+    """
+    tensorrt = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
+    tensorrt.parameters["precision_mode"] = "FP32"
+    tensorrt.parameters["trt_engine_cache_enable"] = "true"
+    tensorrt.parameters["trt_engine_cache_path"] = f"{ENGINES}/{config.name}"
+    if all(size > 0 for tensor in inputs for size in tensor.dims):
+        for word, batch in (("min", 1), ("opt", config.max_batch_size), ("max", config.max_batch_size)):
+            shapes = (f"{t.name}:{'x'.join(map(str, (batch, *t.dims)))}" for t in inputs)
+            tensorrt.parameters[f"trt_profile_{word}_shapes"] = ",".join(shapes)
 
 
 def _reshape(described: Any, tensor: Tensor) -> None:

@@ -1,7 +1,12 @@
-"""The evidence of a release: the rows its members were proven on, and what their flavours answered."""
+"""
+The evidence of a release: the rows its members were proven on, and what their flavours answered.
+
+One ``.npz`` file without pickles, which are programs: an array of text is kept as the bytes of a JSON list.
+"""
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sextant.errors import ReceiptError
-from sextant_export.parity import Arrays
 from sextant_export.receipt import Receipt, receipt_path
+from sextant_export.signature import Arrays, Feed
 from sextant_export.store import Store, sync, writing
 
-Evidence = Mapping[str, tuple[NDArray[Any], Arrays]]
+Evidence = Mapping[str, tuple[Feed, Arrays]]
+ROWS, ANSWERS, TEXT = "rows", "answers", ":text"
 
 
 def proof_path(store: Store, pipeline: str, release: int) -> Path:
@@ -24,11 +30,12 @@ def proof_path(store: Store, pipeline: str, release: int) -> Path:
 
 
 def write_proof(store: Store, pipeline: str, release: int, evidence: Evidence) -> None:
-    """Write each member's rows and answers, by the member's name, in one step."""
+    """Write each member's feed and answers, by the member's name, in one step."""
     path = proof_path(store, pipeline, release)
-    arrays = {f"{name}/rows": rows for name, (rows, _) in evidence.items()}
-    for name, (_, answers) in evidence.items():
-        arrays |= {f"{name}/answers/{output}": array for output, array in answers.items()}
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, (feed, answers) in evidence.items():
+        arrays |= dict(_packed(f"{name}/{ROWS}/{tensor}", array) for tensor, array in feed.items())
+        arrays |= dict(_packed(f"{name}/{ANSWERS}/{output}", array) for output, array in answers.items())
     partial = path.with_name(f".{path.name}.partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +46,7 @@ def write_proof(store: Store, pipeline: str, release: int, evidence: Evidence) -
 
 
 def read_proof(store: Store, receipt: Receipt) -> Evidence:
-    """Each member's rows and answers; ``ReceiptError`` where the file is gone or not whole."""
+    """Each member's feed and answers; ``ReceiptError`` where the file is gone or not whole."""
     path = proof_path(store, receipt.pipeline, receipt.release)
     try:
         with path.open("rb") as file, np.load(file) as arrays:
@@ -51,6 +58,29 @@ def read_proof(store: Store, receipt: Receipt) -> Evidence:
         ) from error
 
 
-def _of_member(name: str, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], Arrays]:
-    answers = f"{name}/answers/"
-    return arrays[f"{name}/rows"], {key.removeprefix(answers): arrays[key] for key in arrays if key.startswith(answers)}
+def _of_member(name: str, arrays: Mapping[str, NDArray[Any]]) -> tuple[Feed, Arrays]:
+    feed, answers = (_under(f"{name}/{part}/", arrays) for part in (ROWS, ANSWERS))
+    return feed, answers
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    found = (_unpacked(key, arrays[key]) for key in arrays if key.startswith(prefix))
+    return {key.removeprefix(prefix): array for key, array in found}
+
+
+def _packed(key: str, array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    """Bytes that are no UTF-8 come back as they were, by way of surrogates."""
+    if array.dtype.kind not in "OSU":
+        return key, array
+    items = [item.decode(errors="surrogateescape") if isinstance(item, bytes) else item for item in array.reshape(-1)]
+    return key + TEXT, np.frombuffer(json.dumps([list(array.shape), items]).encode(), dtype=np.uint8)
+
+
+def _unpacked(key: str, array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    """Text comes back as the bytes that Triton takes."""
+    if not key.endswith(TEXT):
+        return key, array
+    shape, items = json.loads(array.tobytes())
+    words = np.empty(len(items), dtype=object)
+    words[:] = [item.encode(errors="surrogateescape") for item in items]
+    return key.removesuffix(TEXT), words.reshape(shape)

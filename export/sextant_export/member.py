@@ -1,46 +1,56 @@
-"""A member on its way into a store: fetched, converted, proven."""
+"""A member on its way into a store: fetched, copied, proven."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from sextant.errors import ConversionError, ParityError, RegistryError
 from sextant.tensors import Tensor
-from sextant_export.converters import convert
-from sextant_export.onnx_graph import answers, graph_inputs, graph_outputs, open_session
-from sextant_export.parity import Arrays, Proof, prove, seeded_rows
+from sextant_export.converters import PYFUNC
+from sextant_export.copies import Copy
+from sextant_export.copying import Copied, copied
+from sextant_export.original import Original, fitted
+from sextant_export.parity import Reopened, prove
+from sextant_export.pipeline import Member, Pipeline
+from sextant_export.proof import Proof
 from sextant_export.registry import Artifact, RegisteredVersion, Registry
+from sextant_export.rows import Rows, proof_feed
+from sextant_export.signature import Arrays, Feed, Signature
+from sextant_export.tree_thresholds import thresholds
 
 PROOF_ROWS = 1024
 PROOF_SEED = 20_260
-BATCH = 256
+# What is a graph itself may come without any row: numbers are then drawn from a standard normal. So may a Keras model,
+# because MLflow fails to save an example beside one.
+GRAPHS = ("onnx", "triton", "keras")
+_THERE = (
+    "{} was there before, perhaps from another registry or an earlier Sextant: use a store of its own, "
+    "or register the model again"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedMember:
     """
-    A registered version as an ONNX graph that was proven to answer as it does.
+    A registered version as a copy that was proven to answer as it does.
 
-    *rows* and *expected* are what the proof compared, without the rows on an edge of the original.
+    *feed* and *expected* are what the proof compared, without the rows that do not count.
     """
 
     name: str
+    model_name: str
     artifact: Artifact
-    model: onnx.ModelProto = field(repr=False)
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    copied: Copied
     proof: Proof
-    rows: NDArray[Any] = field(repr=False)
+    feed: Feed = field(repr=False)
     expected: Arrays = field(repr=False)
-    session: onnxruntime.InferenceSession = field(repr=False)
 
     @property
     def found(self) -> RegisteredVersion:
@@ -48,118 +58,185 @@ class PreparedMember:
         return self.artifact.version
 
     @property
-    def model_name(self) -> str:
-        """Its Triton model: the registered model's name."""
-        return self.found.name
-
-    @property
     def version(self) -> int:
         """Its Triton version, which is the registered model's."""
         return self.found.version
 
-    def write(self, directory: Path) -> None:
-        """Write ``model.onnx`` into the version directory."""
-        (directory / "model.onnx").write_bytes(self._bytes())
+    @property
+    def copy(self) -> Copy:
+        """What the store will hold of it."""
+        return self.copied.copy
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What it takes, per row."""
+        return self.copy.inputs
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What it gives, per row."""
+        return self.copy.outputs
 
     def answer(self, rows: NDArray[Any]) -> Arrays:
-        """All outputs for scaled *rows* (N, width), by name, in ONNX Runtime."""
-        parts = [answers(self.session, rows[i : i + BATCH]) for i in range(0, len(rows), BATCH)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        """All outputs for *rows* (N, width) of its one input, by name, asked here."""
+        return self.copy.answer({self.inputs[0].name: rows})
 
     def facts(self) -> dict[str, Any]:
         """What the receipt keeps."""
+        signature = self.copied.signature
         return {
             "uri": str(self.found),
             "model": self.model_name,
             "version": self.version,
             "run_id": self.found.run_id,
             "flavors": sorted(self.found.flavors),
+            "flavor": self.copied.source.flavor,
+            "kind": self.copy.kind,
+            "converted": self.copy.converted,
+            "refused": dict(self.copied.refused),
+            "signature": signature.to_dict() if signature else None,
             "artifact_sha256": self.artifact.digest,
-            "onnx_sha256": hashlib.sha256(self._bytes()).hexdigest(),
-            "input": self.inputs[0].name,
             "proof": self.proof.to_dict(),
+            **self.copy.facts(),
         }
-
-    def _bytes(self) -> bytes:
-        """Serialised deterministically: the same version twice is the same file."""
-        return bytes(self.model.SerializeToString(deterministic=True))
 
 
 def prepare(
-    name: str,
+    pipeline: Pipeline,
+    member: Member,
     found: RegisteredVersion,
     registry: Registry,
     directory: Path,
-    observed: NDArray[Any] | None,
-    stored: Path | None = None,
+    *,
+    observed: NDArray[Any] | None = None,
+    stored: Callable[[str], Path | None] = lambda _: None,
 ) -> PreparedMember:
     """
-    The member *name*, from the registered version *found*.
+    *member*, whose URI means the registered version *found*, copied and proven in the folder *directory*.
 
     *observed* are rows (N, width) as the member will see them; the proof draws from their ranges and from the logged
-    input example. What a store already holds of the version, at *stored*, is proven as it is, not converted again.
+    input example. What *stored* finds of the version in a store already is proven as it is, not converted again.
     Raises ``ConversionError``, ``ParityError``, or ``RegistryError`` where it has nothing to draw from.
     """
     artifact = registry.fetch(found, directory / f"{found.name}-{found.version}")
-    model = convert(artifact) if stored is None else _read(stored)
-    rows = _proof_rows(registry, artifact, observed)
-    proof, expected = _prove(model, artifact, registry, rows, stored)
-    kept = np.setdiff1d(np.arange(len(rows)), proof.edges)
+    called = partial(triton_model, member, found, pipeline.name)
+    folder = directory / f"{found.name}-{found.version}.copy"
+    copy = copied(artifact, pipeline, member, folder, lambda **kind: stored(called(**kind)))
+    model_name = called(own_python=not copy.copy.converted)
+    original = original_of(copy)
+    feed = proof_rows(registry, artifact, copy, original, _observed(artifact, copy.copy.inputs, observed))
+    proof, expected = _prove(copy, original, artifact, feed, member.tolerance, stored(model_name))
+    kept = np.setdiff1d(np.arange(proof.rows), proof.edges)
+    counted = {name: array[kept] for name, array in feed.items()}, {n: array[kept] for n, array in expected.items()}
     return PreparedMember(
-        name=name,
+        name=member.name,
+        model_name=model_name,
         artifact=artifact,
-        model=model,
-        inputs=graph_inputs(model),
-        outputs=graph_outputs(model),
+        copied=replace(copy, copy=copy.copy.proven(*counted)),
         proof=proof,
-        rows=rows[kept],
-        expected={output: array[kept] for output, array in expected.items()},
-        session=open_session(model),
+        feed=counted[0],
+        expected=counted[1],
     )
 
 
+def triton_model(member: Member, found: RegisteredVersion, pipeline: str, *, own_python: bool) -> str:
+    """
+    What Triton calls the member: as the registry does, but where that is the pipeline's own name.
+
+    Triton keeps one backend for all versions of a model, so a model's *own_python* stands apart from its graphs; and
+    one environment, so a version that brings its own is a model by itself.
+    """
+    if own_python:
+        return f"{found.name}.python.v{found.version}" if member.environment == "archive" else f"{found.name}.python"
+    return f"{found.name}.model" if found.name == pipeline else found.name
+
+
 def _prove(
-    model: onnx.ModelProto, artifact: Artifact, registry: Registry, rows: NDArray[Any], stored: Path | None
+    copy: Copied, original: Original, artifact: Artifact, feed: Feed, tolerance: float | None, stored: Path | None
 ) -> tuple[Proof, Arrays]:
     try:
-        return prove(model, lambda asked: registry.predict(artifact, asked), rows)
+        return prove(copy.copy.answer, original, feed, tolerance)
+    except RegistryError as error:
+        if not copy.refused:
+            raise
+        said = "; ".join(copy.refused.values())
+        raise ConversionError(f"{said}; and it cannot be served by its own Python: {error}") from error
     except ParityError as error:
-        where = f"; {stored} was there before, perhaps from another registry: use a store of its own" if stored else ""
+        there = f"; {_THERE.format(stored)}" if stored else ""
+        advice = "" if copy.source.flavor == PYFUNC else f"; `flavor: {PYFUNC}` serves the original itself"
         raise ParityError(
-            f"{artifact.version}: {error}{where}", worst=error.worst, tolerance=error.tolerance
+            f"{artifact.version}: {error}{there or advice}", worst=error.worst, tolerance=error.tolerance
         ) from error
 
 
-def _read(stored: Path) -> onnx.ModelProto:
+def original_of(copy: Copied) -> Reopened:
+    """The original, in memory only while it is asked, its answers under the names of the copy's outputs."""
+
+    def opened() -> Original:
+        original, outputs = copy.source.original(), copy.copy.outputs
+        return lambda feed: fitted(original(feed), outputs)
+
+    return Reopened(opened)
+
+
+def proof_rows(
+    registry: Registry,
+    artifact: Artifact,
+    copy: Copied,
+    original: Original,
+    observed: Feed | None,
+    count: int = PROOF_ROWS,
+) -> Rows:
+    """
+    What *copy* and *original* are to be asked: the logged example, *count* rows like those *observed*, and edges.
+
+    ``RegistryError`` where there is nothing to draw from.
+    """
+    inputs = copy.copy.inputs
+    known = [feed for feed in (_example(registry, artifact, copy), observed) if feed]
+    columns = artifact.signature.inputs if artifact.signature else ()
     try:
-        return onnx.load(stored)
-    except Exception as error:
-        raise ConversionError(
-            f"{stored} is no whole ONNX file ({error}): a release that used it is damaged; delete its folder "
-            f"{stored.parent} and promote again"
+        return proof_feed(
+            inputs,
+            known,
+            count,
+            PROOF_SEED,
+            columns,
+            original=original,
+            thresholds=thresholds(copy.graph.model) if copy.graph else None,
+            imagine=copy.source.flavor in GRAPHS,
+            may_refuse=not copy.copy.converted,
+        )
+    except ValueError as error:
+        raise RegistryError(
+            f"{artifact.version}: there is nothing to draw rows for the proof from ({error}): log it with "
+            "input_example=..., or name known cases under `calibration:` in the spec"
         ) from error
 
 
-def _proof_rows(registry: Registry, artifact: Artifact, observed: NDArray[Any] | None) -> NDArray[Any]:
+def _example(registry: Registry, artifact: Artifact, copy: Copied) -> Feed | None:
+    """Rows of the copy's inputs: the converter's own word, else the logged example."""
+    if (known := copy.source.known_rows()) is not None:
+        return known
     example = registry.input_example(artifact)
-    known = [rows for rows in (example, observed) if rows is not None]
-    _refuse_other_width(artifact, known)
-    if not known:
+    if example is None:
+        return None
+    signature = artifact.signature or Signature.of_tensors(copy.copy.inputs)
+    try:
+        return signature.feed(example, copy.copy.inputs)
+    except (ValueError, KeyError, TypeError) as error:
+        said = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.dims)}" for tensor in copy.copy.inputs)
+        raise RegistryError(f"{artifact.version}: its logged input example does not give {said}: {error}") from error
+
+
+def _observed(artifact: Artifact, inputs: tuple[Tensor, ...], observed: NDArray[Any] | None) -> Feed | None:
+    """Known cases as rows of the one input; of another pipeline, they are an error in words."""
+    if observed is None:
+        return None
+    width = inputs[0].dims[0]
+    if len(inputs) != 1 or width not in (-1, observed.shape[1]):
         raise RegistryError(
-            f"{artifact.version}: there is nothing to draw rows for the proof from: log it with input_example=..., "
-            "or name known cases under `calibration:` in the spec"
+            f"{artifact.version} takes rows of {width} numbers, and the known cases have {observed.shape[1]} features: "
+            "name the columns that are no features under `truth:` and `group:`"
         )
-    dtype = np.dtype(artifact.signature.dtype)
-    drawn = seeded_rows(known[-1].astype(dtype), PROOF_ROWS, PROOF_SEED)
-    return drawn if example is None else np.concatenate([example.astype(dtype), drawn])
-
-
-def _refuse_other_width(artifact: Artifact, known: list[NDArray[Any]]) -> None:
-    """Known cases of another pipeline are an error in words, not a shape in a traceback."""
-    width = artifact.signature.dims[0]
-    for rows in known:
-        if rows.shape[1] != width:
-            raise RegistryError(
-                f"{artifact.version} takes rows of {width} numbers, and the known cases have {rows.shape[1]} features: "
-                "name the columns that are no features under `truth:` and `group:`"
-            )
+    return {inputs[0].name: observed.astype(inputs[0].numpy_type)}

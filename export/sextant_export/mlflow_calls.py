@@ -43,8 +43,24 @@ def mlflow_calls(tracking_uri: str) -> Iterator[Any]:
 @contextmanager
 def quiet_mlflow() -> Iterator[Any]:
     """MLflow, saying nothing but errors; MissingExtra where it is not installed."""
-    with _settings(), _quiet():
+    with _settings(), quiet(*_LOGGERS):
         yield _mlflow()
+
+
+@contextmanager
+def quiet(*names: str) -> Iterator[None]:
+    """No warnings, and of the loggers *names* nothing but errors."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def missing_database(tracking_uri: str) -> Path | None:
@@ -93,18 +109,3 @@ def _settings() -> Iterator[None]:
     finally:
         for key in added:
             os.environ.pop(key, None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -31,19 +31,51 @@ __all__ = [
     "Problem",
     "Serving",
     "Step",
+    "TensorRT",
     "load_pipeline",
     "problems",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TensorRT:
+    """
+    How plans are built: by which library, for which GPUs, in how much memory.
+
+    *compute_capabilities* are those of the GPUs, none for the one at hand. *float16* rewrites the graph first, and
+    *tolerance* is what it may then differ by. *profile* gives shapes, batch first, for tensors with other open axes.
+    """
+
+    builder: str = "tensorrt"
+    compute_capabilities: tuple[str, ...] = ()
+    float16: bool = False
+    tolerance: float | None = None
+    workspace_mb: int = 1024
+    opt_batch_size: int = 8
+    timing_cache: Path | None = None
+    profile: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One registered model of the pipeline.  Both maps read *model's name: pipeline's tensor*."""
+    """
+    One registered model of the pipeline.  Both maps read *model's name: pipeline's tensor*.
+
+    *flavor* is the one to convert, None for the most exact; *fallback* lets what cannot be converted be served by its
+    own Python, in the server's *environment* or in an ``archive`` of its own. *target* is ``onnx`` or ``tensorrt``.
+    """
 
     name: str
     uri: ModelUri
     input_map: Mapping[str, str] = field(default_factory=dict)
     output_map: Mapping[str, str] = field(default_factory=dict)
+    flavor: str | None = None
+    fallback: bool = True
+    environment: str = "server"
+    tolerance: float | None = None
+    target: str = "onnx"
+    accelerator: str | None = None
+    tensorrt: TensorRT = TensorRT()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +158,7 @@ class Pipeline:
         return cls(
             name=raw["name"],
             answer=raw["answer"],
-            members={name: _member(name, value) for name, value in raw["members"].items()},
+            members={name: _member(name, value, directory) for name, value in raw["members"].items()},
             steps=tuple(_step(step) for step in raw["steps"]),
             calibration=_calibration(raw.get("calibration"), directory),
             serving=Serving(**raw.get("serving", {})),
@@ -156,9 +188,25 @@ def load_pipeline(path: Path | str) -> Pipeline:
     return Pipeline.from_mapping(read_mapping(path), path.parent)
 
 
-def _member(name: str, value: str | Mapping[str, Any]) -> Member:
-    raw = {"model_uri": value} if isinstance(value, str) else value
-    return Member(name=name, uri=ModelUri.parse(raw["model_uri"]), **_maps(raw))
+def _member(name: str, value: str | Mapping[str, Any], directory: Path) -> Member:
+    raw: Mapping[str, Any] = {"model_uri": value} if isinstance(value, str) else value
+    built: dict[str, Any] = {"uri": ModelUri.parse(raw["model_uri"]), **_maps(raw)}
+    if "tensorrt" in raw:
+        built["tensorrt"] = _tensorrt(raw["tensorrt"], directory)
+    decided = {key: raw[key] for key in raw if key not in ("model_uri", *built)}
+    return Member(name=name, **built, **decided)
+
+
+def _tensorrt(raw: Mapping[str, Any], directory: Path) -> TensorRT:
+    settled = dict(raw)
+    if "compute_capabilities" in raw:
+        settled["compute_capabilities"] = tuple(map(str, raw["compute_capabilities"]))
+    if "timing_cache" in raw:
+        settled["timing_cache"] = directory / raw["timing_cache"]
+    if "profile" in raw:
+        profile = raw["profile"].items()
+        settled["profile"] = {name: {word: tuple(shape[word]) for word in shape} for name, shape in profile}
+    return TensorRT(**settled)
 
 
 def _step(value: Any) -> Step:

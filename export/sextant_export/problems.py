@@ -7,16 +7,14 @@ A check is a generator over one part of the page; it never raises and never stop
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from sextant_export.model_uri import ModelUri
-from sextant_export.problem import Problem, guess, is_name
+from sextant_export.member_problems import members_problems
+from sextant_export.problem import Problem, guess
 from sextant_export.step_problems import block_of, order_problems, step_problems
-from sextant_export.values import Bounds, choice, flag, names, number, unknown_keys, words
-
-Check = Callable[[Any, str], Iterator[Problem]]
+from sextant_export.values import Bounds, Check, choice, flag, name, number, section, unknown_keys, words
 
 ANSWERS = ("position", "tensors")
 LATER_ANSWERS = ("label", "record")
@@ -44,13 +42,8 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _measurable_gate(raw)
 
 
-def _name(value: Any, address: str) -> Iterator[Problem]:
-    if not is_name(value):
-        yield Problem(address, f"{value!r} is no name; letters, digits and . _ - only, and no dot in front")
-
-
 def _pipeline_name(value: Any, address: str) -> Iterator[Problem]:
-    yield from _name(value, address)
+    yield from name(value, address)
     if isinstance(value, str) and re.search(r"\.r\d+$", value):
         yield Problem(
             address, f"{value!r} reads like release {value.rpartition('.')[2]} of another pipeline; rename it"
@@ -62,32 +55,6 @@ def _answer(value: Any, address: str) -> Iterator[Problem]:
         yield Problem(address, f"{value!r} is not built yet; this version builds {', '.join(ANSWERS)}")
     else:
         yield from choice(value, address, ANSWERS, "answer")
-
-
-def _members(value: Any, address: str) -> Iterator[Problem]:
-    if not isinstance(value, Mapping) or not value:
-        yield Problem(address, "expected at least one, as <name>: <model URI>")
-        return
-    for name, member in value.items():
-        yield from _name(name, f"{address}.{name}")
-        yield from _member(member, f"{address}.{name}")
-
-
-def _member(value: Any, address: str) -> Iterator[Problem]:
-    if not isinstance(value, Mapping):
-        yield from _model_uri(value, address)
-        return
-    yield from unknown_keys(value, address, ("model_uri", "input_map", "output_map"))
-    yield from _model_uri(value.get("model_uri"), f"{address}.model_uri")
-    for key in ("input_map", "output_map"):
-        yield from names(value.get(key, {}), f"{address}.{key}")
-
-
-def _model_uri(value: Any, address: str) -> Iterator[Problem]:
-    try:
-        ModelUri.parse(str(value))
-    except ValueError as error:
-        yield Problem(address, str(error))
 
 
 def _steps(value: Any, address: str) -> Iterator[Problem]:
@@ -109,26 +76,14 @@ def _calibration(value: Any, address: str) -> Iterator[Problem]:
         yield Problem(f"{address}.group", f"expected the name of a column, got {value['group']!r}")
 
 
-def _section(checks: Mapping[str, Check]) -> Check:
-    def check(value: Any, address: str) -> Iterator[Problem]:
-        if not isinstance(value, Mapping):
-            yield Problem(address, f"expected a mapping of {', '.join(checks)}")
-            return
-        yield from unknown_keys(value, address, checks)
-        for key in (key for key in value if key in checks):
-            yield from checks[key](value[key], f"{address}.{key}")
-
-    return check
-
-
 def _coverage(value: Any, address: str) -> Iterator[Problem]:
-    yield from _section({"level": number(_SHARE), "at_least": number(_SHARE)})(value, address)
+    yield from section({"level": number(_SHARE), "at_least": number(_SHARE)})(value, address)
     if isinstance(value, Mapping):
         yield from (Problem(f"{address}.{key}", "missing") for key in ("level", "at_least") if key not in value)
 
 
 def _at_most(value: Any, address: str) -> Iterator[Problem]:
-    yield from _section({"at_most": number(_POSITIVE)})(value, address)
+    yield from section({"at_most": number(_POSITIVE)})(value, address)
     if isinstance(value, Mapping) and "at_most" not in value:
         yield Problem(f"{address}.at_most", "missing")
 
@@ -173,10 +128,10 @@ _POSITIVE = Bounds(above=0)
 _CHECKS: Mapping[str, Check] = {
     "name": _pipeline_name,
     "answer": _answer,
-    "members": _members,
+    "members": members_problems,
     "steps": _steps,
     "calibration": _calibration,
-    "serving": _section(
+    "serving": section(
         {
             "max_batch_size": number(Bounds(at_least=1, at_most=65536, whole=True)),
             "max_queue_delay_us": number(Bounds(at_least=0, at_most=10_000_000, whole=True)),
@@ -185,5 +140,5 @@ _CHECKS: Mapping[str, Check] = {
             "response_cache": flag,
         }
     ),
-    "gate": _section({"coverage": _coverage, "median_error_m": _at_most, "p95_error_m": _at_most, "p95_ms": _at_most}),
+    "gate": section({"coverage": _coverage, "median_error_m": _at_most, "p95_error_m": _at_most, "p95_ms": _at_most}),
 }

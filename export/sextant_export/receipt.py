@@ -18,7 +18,7 @@ from typing import Any
 from sextant.errors import ReceiptError, StoreError
 from sextant_export.store import Store, sync, writing
 
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"r([1-9][0-9]*)\.json")
 
 
@@ -30,7 +30,8 @@ class Receipt:
     *identity* is the digest of everything the release is made from: equal identities are the same release.
     *members* gives for each member its registered model, version, run, digests and proof. *models* are the Triton
     models and versions that *ensemble*, a configuration as text, is wired to, *introduced* those of them that the store
-    did not have before. *outcome* is ``staged``, ``served`` or ``refused``; *replaced* is the release before.
+    did not have before. *outcome* is ``staged``, ``served``, ``refused`` or ``removed``; *replaced* is the release
+    before.
     """
 
     pipeline: str

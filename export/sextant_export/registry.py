@@ -7,18 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sextant.errors import RegistryError
 from sextant_export.mlflow_calls import mlflow_calls, quiet_mlflow
 from sextant_export.model_uri import ModelUri
 from sextant_export.problem import guess, is_name
-from sextant_export.signature import TensorSignature
+from sextant_export.signature import Signature
 from sextant_export.store import digest
-
-Arrays = Mapping[str, NDArray[Any]]
-ANSWER = "prediction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +24,7 @@ class RegisteredVersion:
     run_id: str | None
     source: str
     flavors: Mapping[str, Mapping[str, Any]] = field(repr=False)
-    signature: TensorSignature
+    signature: Signature | None
 
     def __str__(self) -> str:
         """The URI that means this version for ever."""
@@ -51,8 +45,8 @@ class Artifact:
         return self.version.flavors
 
     @property
-    def signature(self) -> TensorSignature:
-        """What it takes."""
+    def signature(self) -> Signature | None:
+        """What it takes and gives; None where it was logged without."""
         return self.version.signature
 
 
@@ -86,25 +80,14 @@ class Registry:
             path = Path(self._download(mlflow, version.source, directory))
         return Artifact(version=version, path=path, digest=digest(path))
 
-    def predict(self, artifact: Artifact, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """
-        What the flavour's own predict answers to *rows* (B, ...), by the name of the output.
-
-        An answer that has no name of its own is called ``prediction``.  RegistryError where it fails.
-        """
+    def input_example(self, artifact: Artifact) -> Any | None:
+        """The logged input example, as it was logged, or None where there is none."""
         with quiet_mlflow() as mlflow:
             try:
-                model = mlflow.pyfunc.load_model(str(artifact.path))
-                return named(model.predict(_as_asked(artifact.signature, rows)))
+                return mlflow.models.Model.load(str(artifact.path)).load_input_example(str(artifact.path))
             except Exception as error:
-                said = f"{artifact.version}: its own predict fails on {len(rows)} rows: {error}"
-                raise RegistryError(said) from error
-
-    def input_example(self, artifact: Artifact) -> NDArray[Any] | None:
-        """The logged input example as rows of the signature's tensor, or None where none was logged."""
-        with quiet_mlflow() as mlflow:
-            example = mlflow.models.Model.load(str(artifact.path)).load_input_example(str(artifact.path))
-        return None if example is None else _rows(artifact.signature, example)
+                said = " ".join(str(error).split())[:300]
+                raise RegistryError(f"{artifact.version}: its logged input example cannot be read: {said}") from error
 
     def _download(self, mlflow: Any, source: str, directory: Path | None = None) -> str:
         return str(
@@ -115,14 +98,6 @@ class Registry:
                 registry_uri=self.tracking_uri,
             )
         )
-
-
-def named(answer: Any) -> dict[str, NDArray[Any]]:
-    """An answer of any flavour, by the name of the output."""
-    if hasattr(answer, "to_dict") and hasattr(answer, "columns"):
-        answer = answer.to_numpy()
-    pairs = answer.items() if isinstance(answer, Mapping) else [(ANSWER, answer)]
-    return {str(name): np.asarray(array) for name, array in pairs}
 
 
 def _parsed(uri: ModelUri | str) -> ModelUri:
@@ -177,23 +152,11 @@ def _refuse_unsafe(name: str) -> None:
         raise RegistryError(f"the registered model {name!r} cannot be a Triton model: letters, digits and . _ - only")
 
 
-def _signature(found: Any, signature: Any) -> TensorSignature:
+def _signature(found: Any, signature: Any) -> Signature | None:
+    """None where none was logged: an ONNX graph says itself what it takes."""
+    if signature is None or signature.inputs is None:
+        return None
     try:
-        return TensorSignature.of(signature)
+        return Signature.of(signature)
     except ValueError as error:
         raise RegistryError(f"models:/{found.name}/{found.version}: {error}") from error
-
-
-def _as_asked(signature: TensorSignature, rows: NDArray[Any]) -> Any:
-    if signature.columns:
-        import pandas as pd
-
-        return pd.DataFrame(rows, columns=list(signature.columns))
-    typed = rows.astype(signature.dtype, copy=False)
-    return {signature.name: typed} if signature.name else typed
-
-
-def _rows(signature: TensorSignature, example: Any) -> NDArray[Any]:
-    if isinstance(example, Mapping):
-        example = example[signature.name]
-    return np.asarray(example, dtype=signature.dtype).reshape(-1, *(abs(size) for size in signature.dims))

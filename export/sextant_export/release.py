@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from sextant.blocks import BLOCKS
 from sextant.errors import PipelineError, ReceiptError
 from sextant_export.calibration import Calibrated, calibrate, preprocess
-from sextant_export.config import block_config, ensemble_config, onnx_config
+from sextant_export.config import Configs, block_config, ensemble_config
 from sextant_export.evidence import write_proof
+from sextant_export.joining import refuse_breaking
 from sextant_export.known_cases import KnownCases, file_sha256, read_known_cases
 from sextant_export.member import PreparedMember, prepare
 from sextant_export.narration import Narrator, Silence
@@ -36,7 +38,8 @@ from sextant_export.problem import Problem
 from sextant_export.receipt import Receipt, read_receipt, releases, write_receipt
 from sextant_export.registry import RegisteredVersion, Registry
 from sextant_export.shells import copy_shell
-from sextant_export.store import Candidate, Store, refuse_breaking
+from sextant_export.store import Candidate, Store
+from sextant_export.table import describe_table
 from sextant_export.wiring import wire
 
 TOOLS = ("triton-sextant", "mlflow", "onnx", "onnxruntime", "skl2onnx", "numpy")
@@ -97,7 +100,7 @@ def resolve(pipeline: Pipeline, registry: Registry) -> dict[str, RegisteredVersi
     """The registered version that each member's URI means at this moment."""
     resolved = {name: registry.resolve(str(member.uri)) for name, member in pipeline.members.items()}
     for name, found in resolved.items():
-        if found.name == pipeline.name or found.name.startswith(f"{pipeline.name}."):
+        if found.name.startswith(f"{pipeline.name}."):
             raise PipelineError(
                 (Problem(f"members.{name}", f"the model {found.name!r} would meet the pipeline's own: rename either"),)
             )
@@ -149,9 +152,7 @@ def place_again(store: Store, receipt: Receipt) -> None:
 
 def front_config(receipt: Receipt) -> ModelConfig:
     """The public front of the pipeline, wired to the release of *receipt*."""
-    config = text_format.Parse(receipt.ensemble, ModelConfig())
-    config.name = receipt.pipeline
-    return config
+    return _renamed(text_format.Parse(receipt.ensemble, ModelConfig()), receipt.pipeline)
 
 
 def now() -> str:
@@ -172,10 +173,16 @@ def _make(
     cases = read_known_cases(pipeline.calibration) if pipeline.calibration else None
     members = []
     for name, found in resolved.items():
-        with narrator.step(f"export {found.name} version {found.version} to ONNX, prove parity") as step:
+        with narrator.step(f"export {found.name} version {found.version}, prove parity") as step:
             members.append(
                 prepare(
-                    name, found, registry, directory, _observed(pipeline, cases), store.graph(found.name, found.version)
+                    pipeline,
+                    pipeline.members[name],
+                    found,
+                    registry,
+                    directory,
+                    observed=_observed(pipeline, cases),
+                    stored=partial(_stored, store, found.version),
                 )
             )
             step.result(_proven(members[-1]))
@@ -188,10 +195,17 @@ def _make(
     return receipt
 
 
+def _stored(store: Store, version: int, model: str) -> Path | None:
+    """The folder of a version that the store holds already."""
+    folder = store.models / model / str(version)
+    return folder if folder.is_dir() else None
+
+
 def _proven(member: PreparedMember) -> str:
-    proof = member.proof
-    edges = f", {len(proof.edges)} rows on an edge of the original left out" if proof.edges else ""
-    return f"{proof.rows:,} rows, worst |delta| {proof.max_abs_delta:.1e}, allowed {proof.tolerance:.1e}{edges}"
+    proof, copied = member.proof, member.copied
+    why = "".join(f" ({reason})" for reason in copied.refused.values())
+    made = f"{copied.source.flavor} to {member.copy.kind}" if member.copy.converted else f"NOT converted{why}"
+    return f"{made}: {proof}"
 
 
 def _calibrated(calibrated: Calibrated) -> str:
@@ -240,7 +254,7 @@ def _stage(
         ensemble=text_format.MessageToString(ensemble),
         tools={"python": platform.python_version(), **{tool: installed_version(tool) for tool in TOOLS}},
     )
-    write_proof(store, pipeline.name, release, {m.name: (m.rows, m.expected) for m in members})
+    write_proof(store, pipeline.name, release, {m.name: (m.feed, m.expected) for m in members})
     write_receipt(store, receipt)
     store.write_ensemble(ensemble)
     return receipt
@@ -252,12 +266,19 @@ def _refuse_breaking(pipeline: Pipeline, store: Store, candidates: Sequence[Cand
         store.check(candidate)
     front = store.config(pipeline.name)
     if front is not None:
-        refuse_breaking(front, ensemble)
+        refuse_breaking(front, _renamed(ensemble, pipeline.name))
+
+
+def _renamed(config: ModelConfig, name: str) -> ModelConfig:
+    copy = ModelConfig()
+    copy.CopyFrom(config)
+    copy.name = name
+    return copy
 
 
 def _ensemble(pipeline: Pipeline, members: Sequence[PreparedMember], release: int) -> ModelConfig:
     wiring = wire(pipeline, members, release)
-    return ensemble_config(
+    config = ensemble_config(
         f"{pipeline.name}.r{release}",
         release,
         wiring.steps,
@@ -265,11 +286,16 @@ def _ensemble(pipeline: Pipeline, members: Sequence[PreparedMember], release: in
         wiring.outputs,
         pipeline.serving.max_batch_size,
     )
+    if pipeline.answer == "tensors" and len(members) == 1 and not pipeline.blocks:
+        describe_table(config, members[0].copied.signature, missing_text=members[0].copy.kind == "pyfunc")
+    return config
 
 
 def _member_candidate(pipeline: Pipeline, member: PreparedMember) -> Candidate:
-    config = onnx_config(member.model_name, member.inputs, member.outputs, pipeline.serving, [member.version])
-    return Candidate(model=member.model_name, version=member.version, config=config, write=member.write)
+    configs = member.copy.configs(member.model_name, pipeline.serving, [member.version])
+    for config in configs.twins:
+        describe_table(config, member.copied.signature, missing_text=member.copy.kind == "pyfunc")
+    return Candidate(model=member.model_name, version=member.version, configs=configs, write=member.copy.write)
 
 
 def _block_candidate(
@@ -286,7 +312,7 @@ def _block_candidate(
         (directory / "parameters.json").write_text(text + "\n", encoding="utf-8")
 
     config = block_config(name, kind, pipeline.serving, [release], dims)
-    return Candidate(model=name, version=release, config=config, write=write)
+    return Candidate(model=name, version=release, configs=Configs(config), write=write)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ class _DuplicateKey(yaml.constructor.ConstructorError):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, except that no key may stand twice."""
+    """YAML's safe loader, except that no key may stand twice, and that ``1e-3`` is a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of *node*."""
@@ -29,6 +30,12 @@ class _StrictLoader(yaml.SafeLoader):
                 raise _DuplicateKey(problem=said, problem_mark=key.start_mark)
             first[str(key.value)] = line
         return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, which PyYAML reads, takes 1e-3 for a word; who writes it means a number.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
 
 
 def read_mapping(path: Path) -> Mapping[str, Any]:

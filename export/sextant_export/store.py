@@ -4,15 +4,21 @@ A store: a folder that every Triton can load at every instant.
 Theory of operation
 -------------------
 ``models/`` is the Triton model repository and ``releases/`` holds the receipts. Triton may look at ``models/`` between
-any two system calls, and a crash may end us between any two, so only four kinds of step are ever taken there, each of
+any two system calls, and a crash may end us between any two, so only five kinds of step are ever taken there, each of
 them one rename:
 
 1. a new model appears, whole, with its configuration and its first version;
 2. a new version directory appears in a model, whole (``.7.partial`` beside it until then: Triton ignores names that
    are not numbers). It is never overwritten: the same number with other bytes is refused;
-3. a ``config.pbtxt`` is replaced. All versions of a model share it, so only what may change from release to release
-   stands in it: the version policy and the serving settings. Changed inputs or outputs are refused;
-4. a model is moved out, whole.
+3. a ``config.pbtxt`` is replaced, or its twin ``configs/embedded.pbtxt``. All versions of a model share them, so only
+   what may change from release to release stands in them: the version policy and the serving settings. What a version
+   being served could not be loaded with is refused (:mod:`sextant_export.joining`);
+4. a TensorRT plan for one more kind of GPU joins a version; no server looks for it until the configuration names it;
+5. a model is moved out, whole.
+
+A twin appears before the configuration it stands in for and goes after it, so that a server always finds one that it
+can load. A crash between the two leaves their policies apart; whoever is next to write makes both serve all that
+either did.
 
 A version policy is widened *before* the ensemble that pins the new version appears, and narrowed only *after* the
 ensemble that pinned the old one is gone. What is pinned is read from the ensembles themselves, so nothing can drift.
@@ -32,10 +38,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sextant.errors import BreakingChange, SextantError, StoreError
-from sextant_export.config import read_config, write_config
+from sextant.errors import SextantError, StoreError
+from sextant_export.config import EMBEDDED, Configs, read_config, write_config
+from sextant_export.joining import merged, refuse_unloadable
 
 CONFIG = "config.pbtxt"
+TWIN = f"configs/{EMBEDDED}.pbtxt"
+PLAN, NOTE = ".plan", ".json"
+"""A TensorRT plan, and what stands after its name for the note of what it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +54,7 @@ class Candidate:
 
     model: str
     version: int
-    config: Any
+    configs: Configs
     write: Callable[[Path], None]
 
 
@@ -85,12 +95,17 @@ class Store:
             os.close(lock)
 
     def config(self, model: str) -> Any | None:
-        """The configuration of *model*, or None where the store has no such model."""
+        """The main configuration of *model*, or None where the store has no such model."""
         path = self.models / model / CONFIG
         return read_config(path) if path.is_file() else None
 
+    def twins(self, model: str) -> Configs | None:
+        """The configuration of *model* with its twin, or None where the store has no such model."""
+        main, twin = self.config(model), self.models / model / TWIN
+        return None if main is None else Configs(main, read_config(twin) if twin.is_file() else None)
+
     def configs(self) -> dict[str, Any]:
-        """Every model's configuration, by name."""
+        """Every model's main configuration, by name."""
         paths = self.models.glob(f"*/{CONFIG}") if self.models.is_dir() else ()
         return {path.parent.name: read_config(path) for path in sorted(paths)}
 
@@ -98,9 +113,10 @@ class Store:
         """Every ensemble in the store, releases and fronts, by name."""
         return {name: config for name, config in self.configs().items() if config.platform == "ensemble"}
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Configs]:
         """The configurations of what ensembles are made of, by name: what releases share."""
-        return {name: config for name, config in self.configs().items() if config.platform != "ensemble"}
+        names = (name for name, config in self.configs().items() if config.platform != "ensemble")
+        return {name: twins for name in names if (twins := self.twins(name))}
 
     def pinned(self) -> dict[str, set[int]]:
         """The versions of each model that some ensemble in the store is wired to."""
@@ -122,14 +138,18 @@ class Store:
 
     def check(self, candidate: Candidate) -> None:
         """Raise :class:`~sextant.errors.BreakingChange` where :meth:`publish` would; changes nothing."""
-        present = self.config(candidate.model)
+        present = self.twins(candidate.model)
         if present is not None:
-            refuse_breaking(present, candidate.config)
+            refuse_unloadable(present, candidate.configs, candidate.version, self.models / candidate.model)
 
-    def write_config(self, config: Any) -> None:
-        """Replace the configuration of a model in one step."""
-        with writing(self.models / config.name):
-            write_config(config, self.models / config.name / CONFIG)
+    def write_configs(self, configs: Configs) -> bool:
+        """Replace the configuration of a model and its twin, each in one step; False where both were so already."""
+        place = self.models / configs.name
+        present = self.twins(configs.name)
+        with writing(place):
+            if configs != present:
+                _write_twins(configs, place)
+        return configs != present
 
     def publish(self, candidate: Candidate) -> bool:
         """
@@ -138,7 +158,7 @@ class Store:
         :class:`~sextant.errors.BreakingChange` where inputs or outputs differ from the model's,
         :class:`~sextant.errors.StoreError` where the version is there with other bytes.
         """
-        present = self.config(candidate.model)
+        present = self.twins(candidate.model)
         with writing(self.models / candidate.model):
             if present is None:
                 self._appear(candidate)
@@ -148,12 +168,10 @@ class Store:
 
     def widen(self, model: str, version: int) -> None:
         """Put *version*, which is in the store, into the policy of *model*."""
-        config = self.config(model)
-        if config is None or not (self.models / model / str(version)).is_dir():
+        configs = self.twins(model)
+        if configs is None or not (self.models / model / str(version)).is_dir():
             raise StoreError(f"{self.models} has no {model} version {version} any more: promote again to make it anew")
-        versions = set(config.version_policy.specific.versions)
-        if version not in versions:
-            self.write_config(with_versions(config, versions | {version}))
+        self.write_configs(configs.with_versions({*configs.versions, version}))
 
     def write_ensemble(self, config: Any) -> None:
         """Put an ensemble in its place, or replace its configuration; its one version is an empty directory."""
@@ -163,7 +181,7 @@ class Store:
             if (self.models / config.name / CONFIG).is_file():
                 write_config(config, self.models / config.name / CONFIG)
             else:
-                self._appear(Candidate(model=config.name, version=1, config=config, write=_keep))
+                self._appear(Candidate(model=config.name, version=1, configs=Configs(config), write=_keep))
 
     def remove(self, model: str) -> None:
         """Take *model* out of the repository in one step, then delete it; nothing happens where it is not there."""
@@ -177,35 +195,34 @@ class Store:
     def narrow(self) -> None:
         """Drop from every version policy what no ensemble pins any more; loaded servers notice at their next load."""
         for model, versions in self.pinned().items():
-            config = self.config(model)
-            if config is not None and set(config.version_policy.specific.versions) != versions:
-                self.write_config(with_versions(config, versions))
+            configs = self.twins(model)
+            if configs is not None:
+                self.write_configs(configs.with_versions(versions))
 
     def _appear(self, candidate: Candidate) -> None:
         aside = self._aside(candidate.model)
         try:
             fill(aside / str(candidate.version), candidate.write)
-            write_config(candidate.config, aside / CONFIG)
+            _write_twins(candidate.configs, aside)
             aside.rename(self.models / candidate.model)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
-    def _join(self, candidate: Candidate, present: Any) -> None:
-        refuse_breaking(present, candidate.config)
-        place = self.models / candidate.model / str(candidate.version)
+    def _join(self, candidate: Candidate, present: Configs) -> None:
+        model = self.models / candidate.model
+        refuse_unloadable(present, candidate.configs, candidate.version, model)
+        place = model / str(candidate.version)
         partial = place.with_name(f".{candidate.version}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
             fill(partial, candidate.write)
-            if not place.exists():
+            if place.exists():
+                _add_plans(candidate, partial, place)
+            else:
                 partial.rename(place)
-            elif digest(partial) != digest(place):
-                raise StoreError(_other_bytes(candidate))
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        config = merged(present, candidate.config, candidate.version)
-        if config != present:
-            self.write_config(config)
+        self.write_configs(merged(present, candidate.configs, candidate.version))
 
     def _claim(self, lock: int) -> None:
         try:
@@ -217,8 +234,11 @@ class Store:
         with writing(self.root):
             for left in (*self.releases.glob(".*.partial"), *self.models.glob("*/.*.partial")):
                 shutil.rmtree(left)
-            for left in self.models.glob(f"*/.{CONFIG}.*"):
+            for left in (*self.models.glob(f"*/.{CONFIG}.*"), *self.models.glob("*/configs/.*.pbtxt.*")):
                 left.unlink()
+            for configs in self.settings().values():
+                if configs.embedded is not None:
+                    self.write_configs(configs.with_versions(configs.versions))
 
     def _aside(self, model: str) -> Path:
         """A fresh name on the same file system but outside ``models/``, where a rename is one step."""
@@ -231,7 +251,7 @@ def digest(path: Path) -> str:
 
     What Python and the store leave beside a model's files (``__pycache__``) does not count.
     """
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if _counts(p))
+    files = [path] if path.is_file() else _files(path)
     total = hashlib.sha256()
     for file in files:
         total.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
@@ -241,35 +261,39 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def with_versions(config: Any, versions: set[int]) -> Any:
-    """A copy of *config* whose policy serves exactly *versions*."""
-    copy = type(config)()
-    copy.CopyFrom(config)
-    copy.version_policy.specific.versions[:] = sorted(versions)
-    return copy
+def _write_twins(configs: Configs, model: Path) -> None:
+    """The twin before what it stands in for, and away after it: whichever a server takes, it can load."""
+    twin = model / TWIN
+    if configs.embedded is not None:
+        twin.parent.mkdir(exist_ok=True)
+        write_config(configs.embedded, twin)
+    write_config(configs.main, model / CONFIG)
+    if configs.embedded is None:
+        twin.unlink(missing_ok=True)
 
 
-def merged(present: Any, config: Any, version: int) -> Any:
+def _add_plans(candidate: Candidate, partial: Path, place: Path) -> None:
     """
-    *config* for a model that other releases, perhaps other pipelines, use too.
+    Move what *place* has not yet from *partial*: plans for more kinds of GPU, each after the note beside it.
 
-    Their versions stay in the policy and their batches still fit; the other serving settings are those of the release
-    published last, for Triton keeps one configuration for all versions of a model.
+    Everything else must be the same in both, byte by byte.
     """
-    copy = with_versions(config, {*present.version_policy.specific.versions, version})
-    copy.max_batch_size = max(present.max_batch_size, config.max_batch_size)
-    return copy
+    there, comes = ({path.relative_to(top): path for path in _files(top)} for top in (place, partial))
+    new = [name for name, path in comes.items() if name not in there or digest(there[name]) != digest(path)]
+    gone = [name for name in there.keys() - comes.keys() if not _plan(name).endswith(PLAN)]
+    if gone or any(not _plan(name).endswith(PLAN) or Path(_plan(name)) in there for name in new):
+        raise StoreError(_other_bytes(candidate))
+    for name in sorted(new, key=lambda name: name.suffix == PLAN):
+        comes[name].replace(place / name)
 
 
-def refuse_breaking(present: Any, config: Any) -> None:
-    """Raise :class:`~sextant.errors.BreakingChange` where inputs or outputs differ."""
-    for side in ("input", "output"):
-        was, becomes = (_tensors(getattr(c, side)) for c in (present, config))
-        if was != becomes:
-            raise BreakingChange(
-                f"{config.name}: its {side}s would change from {was} to {becomes}, and the releases being served "
-                "rely on them: register the new model, or name the new pipeline, under a new name"
-            )
+def _plan(name: Path) -> str:
+    """The plan that a file of this name is, or is the note of."""
+    return str(name).removesuffix(NOTE)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if _counts(path))
 
 
 def fill(directory: Path, write: Callable[[Path], None]) -> None:
@@ -302,15 +326,6 @@ def writing(place: Path) -> Iterator[None]:
             f"cannot write {place}: {error.strerror or error}; nothing that is served has changed: "
             "make room or give this user the right to write there, then run the same command again"
         ) from error
-
-
-def _tensors(tensors: Any) -> list[str]:
-    return sorted(f"{t.name} {_type_name(t)}{list(t.dims)}" for t in tensors)
-
-
-def _type_name(tensor: Any) -> str:
-    enum = tensor.DESCRIPTOR.fields_by_name["data_type"].enum_type
-    return str(enum.values_by_number[tensor.data_type].name).removeprefix("TYPE_")
 
 
 def _counts(path: Path) -> bool:

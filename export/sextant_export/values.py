@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from sextant_export.problem import Problem, guess
+from sextant_export.problem import Problem, guess, is_name
+
+Check: TypeAlias = Callable[[Any, str], Iterator[Problem]]
 
 
 class Bounds(NamedTuple):
@@ -35,7 +37,7 @@ class Bounds(NamedTuple):
         return f"a {'whole ' if self.whole else ''}number {limits}"
 
 
-def number(bounds: Bounds) -> Callable[[Any, str], Iterator[Problem]]:
+def number(bounds: Bounds) -> Check:
     """A check that a value is a number within *bounds*."""
     kinds = (int,) if bounds.whole else (int, float)
 
@@ -50,6 +52,27 @@ def flag(value: Any, address: str) -> Iterator[Problem]:
     """A check that *value* is true or false."""
     if not isinstance(value, bool):
         yield Problem(address, f"expected true or false, got {value!r}")
+
+
+def name(value: Any, address: str) -> Iterator[Problem]:
+    """A check that *value* can be the name of a Triton model."""
+    if not is_name(value):
+        yield Problem(address, f"{value!r} is no name; letters, digits and . _ - only, and no dot in front")
+
+
+def one_of(noun: str, *known: str) -> Check:
+    """A check that a value is one of *known*, each a *noun*."""
+    return lambda value, address: choice(value, address, known, noun)
+
+
+def text(meaning: str) -> Check:
+    """A check that a value is a string that means *meaning*."""
+
+    def check(value: Any, address: str) -> Iterator[Problem]:
+        if not isinstance(value, str) or not value:
+            yield Problem(address, f"expected {meaning}, got {value!r}")
+
+    return check
 
 
 def choice(value: Any, address: str, known: Collection[str], noun: str) -> Iterator[Problem]:
@@ -80,3 +103,17 @@ def unknown_keys(value: Mapping[str, Any], address: str, known: Collection[str])
     for key in value:
         if key not in known:
             yield Problem(f"{address}.{key}", f"unknown{guess(key, known)}")
+
+
+def section(checks: Mapping[str, Check]) -> Check:
+    """A check that a value maps some of the keys of *checks*, each to what its check takes."""
+
+    def check(value: Any, address: str) -> Iterator[Problem]:
+        if not isinstance(value, Mapping):
+            yield Problem(address, f"expected a mapping of {', '.join(checks)}")
+            return
+        yield from unknown_keys(value, address, checks)
+        for key in (key for key in value if key in checks):
+            yield from checks[key](value[key], f"{address}.{key}")
+
+    return check

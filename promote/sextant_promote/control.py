@@ -14,6 +14,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 from sextant.errors import AccessDenied, AddressRefused, ClientError, LoadFailed, ServerUnreachable
 from sextant_client.protobuf import CHANNEL_OPTIONS, decode, encode, translated
 from sextant_client.transport import ModelInfer, ModelMetadata
+from sextant_export.config import backend_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,6 +56,10 @@ class Control:
             raise ServerUnreachable(f"the Triton at {self.url} answers, but is not live yet: wait for it")
         self.ready()
 
+    def version(self) -> str:
+        """Which Triton it is, as it says itself."""
+        return str(self._call("ServerMetadata", messages.ServerMetadataRequest()).version)
+
     def load(self, model: str) -> None:
         """Load what the store now holds of *model*; what served before goes on serving until then, and on failure."""
         try:
@@ -90,6 +95,13 @@ class Control:
             return None
         config = self._call("ModelConfig", messages.ModelConfigRequest(name=pipeline)).config
         return int(config.parameters["release"].string_value or 0) or None
+
+    def backend(self, model: str, version: int) -> str | None:
+        """The Triton backend by which this server serves *version* of *model*; None where it does not."""
+        if version not in self.ready().get(model, set()):
+            return None
+        asked = messages.ModelConfigRequest(name=model, version=str(version))
+        return backend_of(self._call("ModelConfig", asked).config)
 
     def answer(self, model: str, version: int, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """What one *version* of *model* answers to *tensors*: all its outputs by name."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import Any
 
 from sextant.errors import ExportError, SextantError
+from sextant_export.config import Configs
 from sextant_export.receipt import Receipt, read_receipt, write_receipt
-from sextant_export.store import Store, with_versions
+from sextant_export.store import Store
 from sextant_promote.control import Control
 
 
@@ -34,7 +34,7 @@ def wanted(store: Store, pipeline: str) -> set[int]:
 def retire(store: Store, control: Control, pipeline: str, *, besides: Collection[int] = ()) -> None:
     """Take every release of *pipeline* that is not wanted, nor in *besides*, out of the repository and the policies."""
     kept = wanted(store, pipeline) | set(besides)
-    for release in _present(store, pipeline) - kept:
+    for release in present_releases(store, pipeline) - kept:
         name = f"{pipeline}.r{release}"
         with suppress(SextantError):
             control.unload(name)
@@ -42,7 +42,7 @@ def retire(store: Store, control: Control, pipeline: str, *, besides: Collection
     store.narrow()
 
 
-def withdraw(store: Store, control: Control, receipt: Receipt, reason: str, before: Mapping[str, Any]) -> None:
+def withdraw(store: Store, control: Control, receipt: Receipt, reason: str, before: Mapping[str, Configs]) -> None:
     """
     Take a candidate that failed back out: its ensemble, the models it introduced, the settings it changed.
 
@@ -64,7 +64,7 @@ def withdraw(store: Store, control: Control, receipt: Receipt, reason: str, befo
             write_receipt(store, receipt.ended("refused", reason=reason))
 
 
-def _present(store: Store, pipeline: str) -> set[int]:
+def present_releases(store: Store, pipeline: str) -> set[int]:
     """The releases whose ensembles stand in the repository, whatever their receipts say."""
     name = re.compile(rf"{re.escape(pipeline)}\.r(\d+)")
     matches = (name.fullmatch(path.name) for path in store.models.iterdir())
@@ -79,15 +79,8 @@ def _remove_introduced(store: Store, receipt: Receipt) -> list[str]:
     return gone
 
 
-def _restore_settings(store: Store, before: Mapping[str, Any]) -> list[str]:
+def _restore_settings(store: Store, before: Mapping[str, Configs]) -> list[str]:
     """Put back what the candidate changed for models that others share; gives their names."""
-    changed = []
-    for model, config in before.items():
-        present = store.config(model)
-        if present is None:
-            continue
-        restored = with_versions(config, set(present.version_policy.specific.versions))
-        if restored != present:
-            store.write_config(restored)
-            changed.append(model)
-    return changed
+    present = ((model, store.twins(model)) for model in before)
+    restored = {model: before[model].with_versions(configs.versions) for model, configs in present if configs}
+    return [model for model, configs in restored.items() if store.write_configs(configs)]

@@ -12,8 +12,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.errors import ParityError
 from sextant_export.evidence import read_proof
-from sextant_export.parity import Arrays, compare
+from sextant_export.parity import compare
 from sextant_export.receipt import Receipt
+from sextant_export.signature import Arrays, Feed
 from sextant_export.store import Store
 from sextant_promote.control import Control
 
@@ -29,13 +30,12 @@ def prove_served(store: Store, receipt: Receipt, control: Control) -> dict[str, 
     return {name: _prove(control, member, *evidence[name], batch) for name, member in receipt.members.items()}
 
 
-def _prove(
-    control: Control, member: Mapping[str, Any], rows: NDArray[Any], expected: Arrays, batch: int
-) -> dict[str, Any]:
-    parts = [_answer(control, member, rows[i : i + batch]) for i in range(0, len(rows), batch)]
+def _prove(control: Control, member: Mapping[str, Any], feed: Feed, expected: Arrays, batch: int) -> dict[str, Any]:
+    rows = len(next(iter(feed.values())))
+    parts = [_answer(control, member, _slice(feed, i, i + batch)) for i in range(0, rows, batch)]
     given = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     try:
-        served = compare(expected, given, member["proof"]["tolerance"])
+        served = compare(expected, given, _tolerance(control, member))
     except ParityError as error:
         raise ParityError(
             f"{member['model']} version {member['version']}, asked through Triton: {error}; compare the server's "
@@ -43,8 +43,21 @@ def _prove(
             worst=error.worst,
             tolerance=error.tolerance,
         ) from error
-    return {"rows": len(rows), "max_abs_delta": served.max_abs_delta, "tolerance": served.tolerance}
+    return {"rows": rows, "max_abs_delta": served.max_abs_delta, "tolerance": served.tolerance}
 
 
-def _answer(control: Control, member: Mapping[str, Any], rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    return control.answer(member["model"], member["version"], {member["input"]: rows})
+def _tolerance(control: Control, member: Mapping[str, Any]) -> float | None:
+    """What the export stated; of float16 plans, where this server serves them, what their own proof stated."""
+    half = member.get("plans_proof")
+    if half and control.backend(member["model"], member["version"]) == "tensorrt":
+        return float(half["stated_tolerance"])
+    stated: float | None = member["proof"]["stated_tolerance"]
+    return stated
+
+
+def _slice(feed: Feed, start: int, stop: int) -> Feed:
+    return {name: array[start:stop] for name, array in feed.items()}
+
+
+def _answer(control: Control, member: Mapping[str, Any], feed: Feed) -> dict[str, NDArray[Any]]:
+    return control.answer(member["model"], member["version"], feed)

@@ -21,6 +21,9 @@ from sextant_server.ports import LOOPBACK, Ports
 # What stays open only reads, and the client needs it: inference, health, metadata, statistics, model-config.
 RESTRICTED_APIS = "model-repository,shared-memory,trace,logging"
 
+# Models that have no configs/embedded.pbtxt are loaded as their config.pbtxt says.
+CONFIG_NAME = "embedded"
+
 _CACHE_BYTES = 64 * 1024 * 1024
 
 
@@ -45,6 +48,7 @@ class Launch:
             f"--model-repository={self.repository}",
             f"--backend-directory={self.backends.path}",
             "--model-control-mode=explicit",
+            f"--model-config-name={CONFIG_NAME}",  # ONNX where the others load a TensorRT plan
             *(f"--load-model={model}" for model in self.models),
             "--disable-auto-complete-config",  # configs are complete; guessing costs a process a model
             "--strict-readiness=false",  # else one failed load makes the whole server unready for ever

@@ -68,7 +68,7 @@ def serving(terminal):
     server.communicate(timeout=30)
 
 
-def test_from_check_to_rollback(terminal, serving):
+def test_from_check_to_removal(terminal, serving):
     """The whole life of two releases, each verb once, each with its JSON."""
     from sklearn.linear_model import Ridge
 
@@ -81,6 +81,7 @@ def test_from_check_to_rollback(terminal, serving):
     terminal.json("promote", "locate.yaml")
     found = terminal.json("status")
     rolled = terminal.json("rollback", "locate")
+    removed = terminal.json("remove", "locate")
 
     assert checked == {"sound": True, "pipeline": "locate", "problems": []}
     assert (planned["release"], planned["exists"]) == (1, False)
@@ -88,6 +89,8 @@ def test_from_check_to_rollback(terminal, serving):
     assert [fix["release"] for fix in asked] == [1, 1]
     assert found["pipelines"][0]["serving"] == 2
     assert (rolled["release"], rolled["replaced"]) == (1, 2)
+    assert removed["models"][0] == "locate"
+    assert terminal.json("status")["pipelines"][0]["serving"] is None
 
 
 def test_it_speaks_in_sentences_too(terminal, serving):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from sextant.errors import (
     BreakingChange,
@@ -69,8 +70,6 @@ class Stage:
             return client.pipeline("locate")(features)
 
     def new_ridge(self, alpha):
-        from sklearn.linear_model import Ridge
-
         return self.world.register("ridge", Ridge(alpha=alpha))
 
     def models(self):
@@ -304,8 +303,6 @@ def test_an_alias_that_does_not_exist_is_named(stage):
 
 def test_a_model_without_signature_is_named(stage):
     """And how to log one."""
-    from sklearn.linear_model import Ridge
-
     stage.world.register("bare", Ridge(), signature=False)
     page = {"members": {"ridge": "models:/ridge@champion", "bare": "models:/bare@champion"}}
 
@@ -316,8 +313,6 @@ def test_a_model_without_signature_is_named(stage):
 def test_a_changed_input_is_a_breaking_change(stage):
     """A member of another width cannot take the place of the one that serves."""
     stage.promote()
-    from sklearn.linear_model import Ridge
-
     wide = np.hstack([stage.world.training.scaled, stage.world.training.scaled[:, :1]])
     model = Ridge().fit(wide, stage.world.training.east_north)
     stage.world.log(
@@ -547,10 +542,28 @@ def test_settings_of_a_refused_release_do_not_stay(stage):
     assert stage.store.config("ridge") == before
 
 
-def test_a_model_named_like_the_pipeline_is_refused(stage):
-    """Its folder would be the front's."""
+def test_a_model_may_be_named_like_its_pipeline(stage):
+    """The name is the front's, so the model stands beside it."""
+    done = stage.promote(stage.world.write_spec({"name": "ridge"}))
+
+    assert done.receipt.members["ridge"]["model"] == "ridge.model"
+    assert stage.store.config("ridge").platform == "ensemble"
+
+
+def test_a_model_named_like_a_block_of_the_pipeline_is_refused(stage):
+    """Its folder would be the block's."""
+    stage.world.register("locate.fuse", Ridge())
+    members = {"odd": "models:/locate.fuse@champion", "knn": "models:/knn@champion"}
+
     with pytest.raises(PipelineError, match="would meet the pipeline's own"):
-        stage.promote(stage.world.write_spec({"name": "ridge"}))
+        stage.promote(stage.world.write_spec({"members": members}))
+
+
+def test_a_pipeline_is_not_named_like_a_model_that_another_serves(stage):
+    stage.promote()
+
+    with pytest.raises(BreakingChange, match="forest is the name of a pipeline, and of one of its models"):
+        stage.promote(stage.world.write_spec({"name": "forest"}))
 
 
 def test_what_a_killed_promotion_left_goes_with_the_next_one(stage):

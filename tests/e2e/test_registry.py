@@ -19,10 +19,12 @@ from sklearn.linear_model import Ridge
 
 from sextant.errors import ConversionError, RegistryError, RegistryUnreachable
 from sextant_export.converters import convert
+from sextant_export.graph_file import settle
 from sextant_export.mlflow_calls import quiet_mlflow
-from sextant_export.parity import prove, seeded_rows
+from sextant_export.original import fitted
+from sextant_export.parity import prove
 from sextant_export.registry import Registry
-from sextant_export.signature import TensorSignature
+from sextant_export.value_space import seeded_rows
 
 pytestmark = pytest.mark.e2e
 
@@ -51,6 +53,16 @@ class Original:
         return np.zeros((len(rows), 2), np.float32)
 
 
+def proven(artifact, rows, folder):
+    """The proof that the converted *artifact* answers *rows* as its flavour does."""
+    conversion = convert(artifact)
+    graph = settle(conversion.model, artifact.path, folder)
+    original = conversion.source.original()
+    feed = {graph.inputs[0].name: rows}
+    proof, _ = prove(graph.answer, lambda asked: fitted(original(asked), graph.outputs), feed)
+    return proof
+
+
 def log_onnx(world, network):
     return world.log("net", lambda mlflow, **facts: mlflow.onnx.log_model(network, **facts), Original(), "champion")
 
@@ -59,7 +71,8 @@ def test_an_alias_means_a_version(registry):
     found = registry.resolve("models:/forest@champion")
 
     assert (found.name, found.version, str(found)) == ("forest", 1, "models:/forest/1")
-    assert found.signature == TensorSignature(dtype="float32", dims=(8,))
+    assert found.signature.form == "array"
+    assert [(each.type, each.dims) for each in found.signature.inputs] == [("float32", (8,))]
     assert {"python_function", "sklearn"} == set(found.flavors)
 
 
@@ -116,11 +129,11 @@ def test_what_is_not_there_is_named_with_what_is(registry, uri, sentence):
     assert sentence in str(refusal.value)
 
 
-def test_a_model_without_signature_says_how_to_log_one(world, registry):
+def test_a_model_may_come_without_a_signature(world, registry):
+    """An ONNX graph says itself what it takes; who needs one asks for it later."""
     world.register("bare", Ridge(), signature=False)
 
-    with pytest.raises(RegistryError, match=r"models:/bare/1: it was logged without a signature: .*infer_signature"):
-        registry.resolve("models:/bare@champion")
+    assert registry.resolve("models:/bare@champion").signature is None
 
 
 def test_the_same_files_have_the_same_digest_and_others_another(registry, tmp_path):
@@ -138,7 +151,7 @@ def test_what_is_fetched_converts_and_answers_as_the_flavour(world, registry, tm
     artifact = registry.fetch(registry.resolve(f"models:/{name}@champion"), tmp_path / "artifact")
     rows = seeded_rows(world.training.scaled, 1024, seed=11)
 
-    proof, _ = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+    proof = proven(artifact, rows, tmp_path / "graph")
 
     assert proof.rows == 1024
     assert proof.max_abs_delta < 1e-2
@@ -155,7 +168,7 @@ def test_a_graph_with_weights_beside_it_arrives_whole(world, registry, network, 
     artifact = registry.fetch(registry.resolve("models:/net@champion"), tmp_path / "artifact")
     rows = seeded_rows(world.training.scaled, 100, seed=12)
 
-    proof, _ = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+    proof = proven(artifact, rows, tmp_path / "graph")
 
     assert len(list(artifact.path.glob("**/*"))) > 6, "MLflow laid the weights beside the graph"
     assert proof.worst_output == "y"
@@ -183,23 +196,25 @@ def test_a_table_of_numbers_is_one_tensor(world, registry, tmp_path):
 
     world.log("table", log, model, "champion", signature=False)
     artifact = registry.fetch(registry.resolve("models:/table@champion"), tmp_path / "artifact")
-    rows = seeded_rows(registry.input_example(artifact), 100, seed=13)
+    rows = seeded_rows(registry.input_example(artifact).to_numpy(np.float32), 100, seed=13)
 
-    proof, _ = prove(convert(artifact), lambda asked: registry.predict(artifact, asked), rows)
+    proof = proven(artifact, rows, tmp_path / "graph")
 
-    assert artifact.signature.columns == tuple(columns)
+    assert [column.name for column in artifact.signature.inputs] == columns
+    assert artifact.signature.matrix == ("features", "FP32", (8,), False)
     assert proof.max_abs_delta <= proof.tolerance
 
 
-def test_columns_of_text_are_refused_with_advice(world, registry):
+def test_columns_of_text_are_tensors_of_their_own(world, registry):
     def log(mlflow, **facts):
-        facts["signature"] = mlflow.models.infer_signature(pd.DataFrame({"floor": ["a"]}))
+        facts["signature"] = mlflow.models.infer_signature(pd.DataFrame({"floor no.": ["a"], "rssi": [1.0]}))
         return mlflow.sklearn.log_model(Ridge(), serialization_format="cloudpickle", **facts)
 
     world.log("words", log, Original(), "champion", signature=False)
 
-    with pytest.raises(RegistryError, match=r"its column 'floor' is .*string and one tensor holds numbers"):
-        registry.resolve("models:/words@champion")
+    signature = registry.resolve("models:/words@champion").signature
+    assert signature.matrix is None
+    assert [tuple(tensor)[:2] for tensor in signature.tensors] == [("floor_no", "BYTES"), ("rssi", "FP64")]
 
 
 def test_files_that_are_gone_are_named(world, registry, tmp_path):

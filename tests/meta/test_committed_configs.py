@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from sextant.blocks import BLOCKS
+from sextant.blocks.pyfunc import Pyfunc
 from sextant_export.config import block_config, read_config
 from sextant_export.pipeline import Serving
 
@@ -20,5 +22,13 @@ def test_a_committed_config_is_the_one_that_is_built(block):
     assert committed == block_config(block, BLOCKS[block], Serving(), [1])
 
 
+def test_the_committed_model_of_its_own_python_is_the_one_that_is_built():
+    """A smallest MLflow model lies there, so that its shell is loadable as it stands; it is no step of a pipeline."""
+    place = REPOSITORY / "pyfunc"
+    model = Pyfunc(place / "1" / "artifact", print, json.loads((place / "1" / "parameters.json").read_text()))
+
+    assert read_config(place / "config.pbtxt") == block_config("pyfunc", model, Serving(), [1])
+
+
 def test_every_block_has_its_shell_and_nothing_else_lies_there():
-    assert sorted(path.name for path in REPOSITORY.iterdir()) == sorted(BLOCKS)
+    assert sorted(path.name for path in REPOSITORY.iterdir()) == sorted([*BLOCKS, "pyfunc"])

@@ -8,7 +8,16 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from sextant.blocks import BLOCKS
 from sextant.errors import StoreError
 from sextant.tensors import Tensor
-from sextant_export.config import block_config, ensemble_config, onnx_config, read_config, write_config
+from sextant_export.config import (
+    Configs,
+    backend_of,
+    block_config,
+    ensemble_config,
+    onnx_config,
+    read_config,
+    tensorrt_config,
+    write_config,
+)
 from sextant_export.pipeline import Serving
 from sextant_export.wiring import EnsembleStep
 
@@ -23,6 +32,8 @@ def every_kind() -> list[ModelConfig]:
         onnx_config("member", [X], [Y], SERVING, [7, 3]),
         block_config("locate.scale", BLOCKS["scale"], SERVING, [4], {"features": (24,), "scaled": (24,)}),
         ensemble_config("locate.r4", 4, [step], [X], [Y], 32),
+        tensorrt_config("planned", [X], [Y], SERVING, [3], {"8.9": "model.sm89.plan"}),
+        onnx_config("accelerated", [X], [Y], SERVING, [3], "tensorrt"),
     ]
 
 
@@ -69,6 +80,56 @@ def test_an_ensemble_is_pinned_and_names_its_release():
     assert config.parameters["release"].string_value == "4"
     assert not config.instance_group
     assert not config.HasField("dynamic_batching")
+
+
+def test_plans_are_named_by_compute_capability_and_want_a_gpu():
+    config = every_kind()[3]
+
+    assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")
+    assert dict(config.cc_model_filenames) == {"8.9": "model.sm89.plan"}
+    assert (config.instance_group[0].count, config.instance_group[0].kind) == (3, ModelInstanceGroup.KIND_GPU)
+
+
+def _accelerator(config):
+    (found,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    return found.name, dict(found.parameters)
+
+
+def test_an_accelerated_member_stays_onnx_and_keeps_its_engines():
+    config = every_kind()[4]
+
+    name, parameters = _accelerator(config)
+
+    assert (config.backend, name) == ("onnxruntime", "tensorrt")
+    assert parameters == {
+        "precision_mode": "FP32",
+        "trt_engine_cache_enable": "true",
+        "trt_engine_cache_path": "/tmp/sextant-engines/accelerated",
+        "trt_profile_min_shapes": "x:1x24",
+        "trt_profile_opt_shapes": "x:32x24",
+        "trt_profile_max_shapes": "x:32x24",
+    }
+
+
+def test_open_axes_leave_the_shapes_of_an_accelerated_member_open():
+    config = onnx_config("images", [Tensor("x", "FP32", (3, -1, -1))], [Y], SERVING, [1], "tensorrt")
+
+    assert not any(name.startswith("trt_profile") for name in _accelerator(config)[1])
+
+
+@pytest.mark.parametrize(
+    ("facts", "backend"),
+    [({"platform": "tensorrt_plan"}, "tensorrt"), ({"platform": "onnxruntime_onnx"}, "onnxruntime"), ({}, "")],
+)
+def test_a_platform_stands_for_its_backend(facts, backend):
+    assert backend_of(ModelConfig(**facts)) == backend
+
+
+def test_twins_serve_the_same_versions():
+    configs = Configs(every_kind()[3], onnx_config("planned", [X], [Y], SERVING, [3])).with_versions({9, 4})
+
+    assert [list(twin.version_policy.specific.versions) for twin in configs.twins] == [[4, 9], [4, 9]]
+    assert (configs.versions, configs.plans) == ({4, 9}, {"8.9": "model.sm89.plan"})
 
 
 def test_only_members_are_cached():

@@ -1,183 +1,144 @@
-"""scikit-learn and ONNX models become graphs that batch, say their shapes and load on the oldest target."""
+"""Converters are found by their entry points, the most exact first; the one that the documentation shows works."""
 
 from __future__ import annotations
 
+import json
+from configparser import ConfigParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
-from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsRegressor
-from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from onnx import TensorProto, helper
 
+from sextant.columns import Column
 from sextant.errors import ConversionError
 from sextant.tensors import Tensor
-from sextant_export.converters import convert
-from sextant_export.converters.sklearn_flavor import graph_of
-from sextant_export.onnx_graph import NEWEST_IR, NEWEST_OPSETS, graph_inputs, graph_outputs
-from sextant_export.parity import prove, seeded_rows
+from sextant_export import converters
+from sextant_export.converters import convert, source
+from sextant_export.graph_file import settle
+from sextant_export.parity import prove
 from sextant_export.registry import Artifact, RegisteredVersion
-from sextant_export.signature import TensorSignature
+from sextant_export.signature import Signature
 
-ROWS = np.random.default_rng(0).random((300, 8)).astype(np.float32)
-TRUTH = np.c_[ROWS[:, 0] * 100 + ROWS[:, 3] * 50, ROWS[:, 1] * 80 - ROWS[:, 2] * 30]
-PERCEPTRON = {"hidden_layer_sizes": (16, 8), "max_iter": 2000, "tol": 1e-2, "random_state": 0}
-REGRESSORS = {
-    "forest": RandomForestRegressor(20, random_state=0),
-    "extra trees": ExtraTreesRegressor(20, random_state=0),
-    "perceptron": MLPRegressor(**PERCEPTRON),
-    "tanh perceptron": MLPRegressor(activation="tanh", **{**PERCEPTRON, "tol": 1.0}),
-    "nearest": KNeighborsRegressor(3),
-    "nearest by distance": KNeighborsRegressor(4, weights="distance"),
-    "nearest by blocks": KNeighborsRegressor(4, metric="manhattan"),
-    "scaled nearest": make_pipeline(StandardScaler(), KNeighborsRegressor(3, weights="distance")),
-    "scaled perceptron": make_pipeline(StandardScaler(), MLPRegressor(**PERCEPTRON)),
-}
-
-
-@pytest.fixture(scope="module", params=REGRESSORS, ids=str)
-def regressor(request):
-    return REGRESSORS[request.param].fit(ROWS, TRUTH)
-
-
-@pytest.fixture(scope="module")
-def graph(regressor) -> onnx.ModelProto:
-    return graph_of(regressor, 8)
+PAGE = Path(__file__).parents[2] / "docs" / "converters.md"
+VOLTS = Column(name="volts", tensor="volts", type="double")
 
 
 def artifact(path: Path, **flavors: object) -> Artifact:
+    """A model that was saved in *flavors*."""
     version = RegisteredVersion(
         name="net",
         version=3,
         run_id="r",
         source=str(path),
         flavors=flavors,
-        signature=TensorSignature(dtype="float32", dims=(8,)),
+        signature=Signature(form="columns", inputs=(VOLTS,)),
     )
     return Artifact(version=version, path=path, digest="")
 
 
+def identity() -> onnx.ModelProto:
+    described = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", 1]) for name in ("features", "prediction")
+    ]
+    node = helper.make_node("Identity", ["features"], ["prediction"])
+    return helper.make_model(helper.make_graph([node], "g", described[:1], described[1:]))
+
+
+def refusing(*_):
+    raise ConversionError("it is too curved")
+
+
 @pytest.fixture
-def network(tmp_path) -> Artifact:
-    """A graph as MLflow saves one: its weights in a file beside it."""
-    weights = onnx.numpy_helper.from_array(np.ones((8, 2), np.float32), "w")
-    graph = onnx.parser.parse_graph("network (float[n, 8] x) => (float[n, 2] y) { y = MatMul(x, w) }")
-    graph.initializer.append(weights)
-    model = onnx.helper.make_model(graph)
-    onnx.save_model(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights", size_threshold=0)
-    return artifact(tmp_path, onnx={"data": "model.onnx"})
+def installed(monkeypatch):
+    """Three converters, of which the most exact refuses."""
+    modules = {
+        "exact": SimpleNamespace(convert=refusing, EXACTNESS=100),
+        "good": SimpleNamespace(convert=lambda *_: identity(), original=lambda _: "its own answers"),
+        "rough": SimpleNamespace(convert=lambda *_: identity(), EXACTNESS=10),
+    }
+    entries = {name: SimpleNamespace(load=lambda module=module: module) for name, module in modules.items()}
+    monkeypatch.setattr(converters, "converters", lambda: entries)
 
 
-def test_a_regressor_answers_as_its_graph(regressor, graph):
-    rows = seeded_rows(ROWS, 1024, seed=1)
+def test_the_most_exact_flavour_that_converts_wins(tmp_path, installed):
+    conversion = convert(artifact(tmp_path, rough={}, good={}, exact={}, python_function={}))
 
-    proof, _ = prove(graph, lambda asked: {"prediction": regressor.predict(asked)}, rows)
-
-    assert proof.max_abs_delta < 1e-3
-    assert proof.edges == ()
-
-
-def test_a_graph_of_several_targets_says_so(graph):
-    assert graph_inputs(graph) == (Tensor("features", "FP32", (8,)),)
-    assert graph_outputs(graph) == (Tensor("prediction", "FP32", (2,)),)
+    assert conversion.source.flavor == "good"
+    assert conversion.source.original() == "its own answers"
+    assert conversion.refused == {"exact": "it is too curved"}
 
 
-def test_a_graph_loads_on_the_oldest_target(graph):
-    assert graph.ir_version <= NEWEST_IR
-    for opset in graph.opset_import:
-        assert opset.version <= NEWEST_OPSETS[opset.domain]
+def test_a_flavour_can_be_asked_for(tmp_path, installed):
+    assert convert(artifact(tmp_path, rough={}, good={}), "rough").source.flavor == "rough"
 
 
-def test_the_same_estimator_gives_the_same_bytes(regressor, graph):
-    """A version in a store is written once; making it again must change nothing."""
-    again = graph_of(regressor, 8)
-
-    assert again.SerializeToString(deterministic=True) == graph.SerializeToString(deterministic=True)
+def test_a_flavour_that_was_asked_for_is_not_replaced_by_another(tmp_path, installed):
+    with pytest.raises(ConversionError, match="it is too curved"):
+        convert(artifact(tmp_path, exact={}, good={}), "exact")
 
 
-def test_more_neighbours_than_candidates_are_found():
-    model = KNeighborsRegressor(290, weights="distance").fit(ROWS, TRUTH)
-
-    proof, _ = prove(graph_of(model, 8), lambda asked: {"prediction": model.predict(asked)}, seeded_rows(ROWS, 200, 1))
-
-    assert proof.max_abs_delta < 1e-3
+def test_a_flavour_that_was_not_saved_is_guessed(tmp_path, installed):
+    with pytest.raises(ConversionError, match=r"models:/net/3 was not saved as goood.*good"):
+        convert(artifact(tmp_path, good={}), "goood")
 
 
-def test_one_target_is_one_number():
-    model = RandomForestRegressor(5, random_state=0).fit(ROWS, TRUTH[:, 0])
+def test_a_graph_says_which_flavour_it_was_made_of(tmp_path, installed):
+    model = artifact(tmp_path, rough={}, good={})
 
-    assert graph_outputs(graph_of(model, 8)) == (Tensor("prediction", "FP32", (1,)),)
-
-
-def test_a_classifier_has_no_map_of_probabilities():
-    model = LogisticRegression().fit(ROWS, ROWS[:, 0] > 0.5)
-    graph = graph_of(model, 8)
-
-    assert "ZipMap" not in {node.op_type for node in graph.graph.node}
-    assert graph_outputs(graph)[1] == Tensor("probabilities", "FP32", (2,))
+    assert source(model, convert(model, "rough").model).flavor == "rough"
 
 
-def test_an_estimator_nobody_translates_is_named():
-    model = make_pipeline(FunctionTransformer(np.sin), RandomForestRegressor(2)).fit(ROWS, TRUTH)
-
-    with pytest.raises(ConversionError, match=r"skl2onnx cannot translate Pipeline: .*FunctionTransformer"):
-        graph_of(model, 8)
-
-
-def test_weights_beside_the_graph_come_inside(network):
-    model = convert(network)
-
-    assert graph_outputs(model) == (Tensor("y", "FP32", (2,)),)
-    assert all(weight.data_location == onnx.TensorProto.DEFAULT for weight in model.graph.initializer)
-
-
-def test_weights_that_are_missing_are_named(network):
-    (network.path / "weights").unlink()
-
-    with pytest.raises(ConversionError, match=r"models:/net/3: its weights .* lie in weights, not there"):
-        convert(network)
-
-
-def test_weights_that_are_cut_short_are_named(network):
-    weights = network.path / "weights"
-    weights.write_bytes(weights.read_bytes()[:60])
-
-    with pytest.raises(ConversionError, match=r"models:/net/3: weights is cut short: 60 bytes of at least 64"):
-        convert(network)
-
-
-def test_weights_outside_the_artifact_are_not_read(network):
-    model = onnx.load(str(network.path / "model.onnx"), load_external_data=False)
-    model.graph.initializer[0].external_data[0].value = "../weights"
-    (network.path / "model.onnx").write_bytes(model.SerializeToString())
-
-    with pytest.raises(ConversionError, match=r"lie in \.\./weights, not there"):
-        convert(network)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_a_graph_that_is_cut_short_is_refused(network, share):
-    path = network.path / "model.onnx"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-
-    with pytest.raises(ConversionError, match=r"models:/net/3: model\.onnx is no whole ONNX file"):
-        convert(network)
-
-
-def test_a_graph_that_is_missing_is_named(network):
-    (network.path / "model.onnx").unlink()
-
-    with pytest.raises(ConversionError, match=r"models:/net/3: its file model\.onnx is missing"):
-        convert(network)
-
-
-def test_a_flavour_without_a_converter_is_refused_with_advice(tmp_path):
-    with pytest.raises(
-        ConversionError, match=r"was saved as fastai, python_function; this version converts onnx, sklearn"
-    ):
+def test_a_flavour_without_a_converter_is_refused_with_advice(tmp_path, installed):
+    with pytest.raises(ConversionError, match=r"was saved as fastai, python_function, and converted are exact, good"):
         convert(artifact(tmp_path, fastai={}, python_function={}))
+
+
+@pytest.fixture
+def sensorcurve(tmp_path, monkeypatch) -> Path:
+    """The package of the documentation, installed: its file, and what pip makes of its pyproject.toml."""
+    site = tmp_path / "site"
+    information = site / "sextant_sensorcurve-1.0.dist-info"
+    information.mkdir(parents=True)
+    (site / "sextant_sensorcurve.py").write_text(block("python"), encoding="utf-8")
+    project = ConfigParser()
+    project.read_string(block("toml").replace("requires = [", "#"))
+    name = project["project"]["name"].strip('"')
+    entries = project['project.entry-points."sextant.converters"'].items()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{flavor} = {module}".replace('"', "") for flavor, module in entries]
+    (information / "entry_points.txt").write_text("\n".join(["[sextant.converters]", *lines]))
+    monkeypatch.syspath_prepend(site)
+    return tmp_path
+
+
+def block(language: str) -> str:
+    """The one block of *language* on the page."""
+    (found,) = PAGE.read_text(encoding="utf-8").split(f"```{language}\n")[1:]
+    return found.partition("```")[0]
+
+
+def curve(path: Path, **facts: object) -> Artifact:
+    (path / "curve.json").write_text(json.dumps(facts))
+    return artifact(path, sensorcurve={"version": "1"}, python_function={})
+
+
+def test_the_documented_package_converts_its_flavour(sensorcurve):
+    model = curve(sensorcurve, kind="polynomial", coefficients=[0.25, -1.5, 3.0])
+
+    conversion = convert(model)
+    graph = settle(conversion.model, model.path, sensorcurve / "graph")
+    rows = {"features": np.random.default_rng(0).uniform(0, 5, (1000, 1)).astype(np.float32)}
+    proof, answers = prove(graph.answer, conversion.source.original(), rows)
+
+    assert conversion.source.flavor == "sensorcurve"
+    assert graph.inputs == (Tensor("features", "FP32", (1,)),)
+    assert proof.proven
+    np.testing.assert_allclose(answers["prediction"][:, 0], np.polyval([0.25, -1.5, 3], rows["features"][:, 0]), 1e-5)
+
+
+def test_the_documented_package_refuses_what_it_does_not_know(sensorcurve):
+    with pytest.raises(ConversionError, match="models:/net/3: a curve of kind spline is no polynomial: fit one to it"):
+        convert(curve(sensorcurve, kind="spline", coefficients=[1.0, 2.0]))

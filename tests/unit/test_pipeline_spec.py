@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sextant.errors import PipelineError
 from sextant_export.pipeline import BlockStep, CoverageGate, Members, Pipeline, load_pipeline, problems
+from sextant_export.spec_file import read_mapping
 
 GOOD = {
     "name": "locate",
@@ -292,3 +293,12 @@ def test_a_page_in_another_encoding_is_refused(tmp_path):
 
     with pytest.raises(PipelineError, match=r"is not UTF-8 text"):
         load_pipeline(tmp_path / "locate.yaml")
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1.e-3", "0.001"])
+def test_a_number_may_be_written_in_powers_of_ten(tmp_path, text):
+    """PyYAML alone would read a word."""
+    (tmp_path / "page.yaml").write_text(f"tolerance: {text}\nname: 1e\n")
+
+    page = read_mapping(tmp_path / "page.yaml")
+    assert page == {"tolerance": 0.001, "name": "1e"}

@@ -52,7 +52,7 @@ def test_an_edited_receipt_is_refused(store, change):
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [('{"format": 1, "pipel', "not whole JSON"), ("[]", "format 1"), ('{"format": 99}', "format 1")],
+    [('{"format": 2, "pipel', "not whole JSON"), ("[]", "format 2"), ('{"format": 99}', "format 2")],
     ids=["truncated", "another kind", "another format"],
 )
 def test_a_file_that_is_no_receipt_is_refused(store, text, sentence):

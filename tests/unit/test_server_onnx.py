@@ -14,6 +14,7 @@ from embedded_models import doubling, graph, rows
 from sextant_server.onnx.execution import Execution
 from sextant_server.onnx.model import OnnxModel
 from sextant_server.onnx.options import session_options
+from sextant_server.onnx.providers import CPU, CUDA, TENSORRT, device
 
 
 def tensor(name, dims, data_type="TYPE_FP32", **more):
@@ -272,3 +273,124 @@ def test_memory_shrinkage_is_asked_of_every_run(load):
     model = load(doubling(), parameters={"memory.enable_memory_arena_shrinkage": {"string_value": "cpu:0"}})
 
     assert model.run({"x": rows(1)})[0].shape == (1, 2)
+
+
+# What `onnxruntime.get_available_providers()` says of the wheels onnxruntime-gpu and onnxruntime.
+GPU_WHEEL = [TENSORRT, CUDA, CPU]
+CPU_WHEEL = ["AzureExecutionProvider", CPU]
+
+
+def instance(folder, kind="GPU", device_id="0", says="KIND_AUTO"):
+    """What Triton tells an instance, whose configuration on the disk *says* what kind it wants."""
+    (folder / "config.pbtxt").write_text(f"instance_group {{ count: 1 kind: {says} }}")
+    return {"model_instance_kind": kind, "model_instance_device_id": device_id, "model_repository": str(folder)}
+
+
+def accelerated(**accelerators):
+    """A configuration's ``optimization``: each accelerator's parameters by its name."""
+    listed = [{"name": name, "parameters": parameters} for name, parameters in accelerators.items()]
+    return {"optimization": {"execution_accelerators": {"gpu_execution_accelerator": listed}}}
+
+
+def test_an_instance_on_a_gpu_runs_there_with_the_cpu_behind_it(tmp_path):
+    place = device(instance(tmp_path, device_id="2"), config(), GPU_WHEEL)
+
+    assert place.providers == [(CUDA, {"device_id": "2"}), (CPU, {})]
+    assert (place.name, place.note) == ("GPU 2", "")
+
+
+def test_an_instance_on_the_cpu_stays_there(tmp_path):
+    place = device(instance(tmp_path, kind="CPU"), config(), GPU_WHEEL)
+
+    assert place.providers == [(CPU, {})]
+    assert place.name == "the CPU"
+
+
+def test_the_wheel_for_the_cpu_serves_an_automatic_instance_and_says_so(tmp_path):
+    """Triton sees the GPU; it is ONNX Runtime that has no use for it."""
+    place = device(instance(tmp_path), config(), CPU_WHEEL)
+
+    assert place.providers == [(CPU, {})]
+    assert "there is a GPU" in place.note
+    assert "pip install 'triton-sextant[gpu]'" in place.note
+
+
+def test_the_wheel_for_the_cpu_is_refused_by_a_model_that_insists_on_a_gpu(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"asks for KIND_GPU.*no CUDAExecutionProvider: pip install.*or write KIND_AUTO"
+    ):
+        device(instance(tmp_path, says="KIND_GPU"), config(), CPU_WHEEL)
+
+
+def test_what_the_twin_says_counts_for_an_embedded_server(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/embedded.pbtxt").write_text("instance_group { kind: KIND_AUTO }")
+
+    assert device(instance(tmp_path, says="KIND_GPU"), config(), CPU_WHEEL).name == "the CPU"
+
+
+def test_memory_and_search_are_the_official_backends_words(tmp_path):
+    asked = _parameters(
+        gpu_mem_limit="1073741824",
+        arena_extend_strategy="1",
+        cudnn_conv_algo_search="1",
+        do_copy_in_default_stream="0",
+    )
+
+    (_, options), _ = device(instance(tmp_path), config(**asked), GPU_WHEEL).providers
+
+    assert options == {
+        "device_id": "0",
+        "gpu_mem_limit": "1073741824",
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "do_copy_in_default_stream": "0",
+    }
+
+
+def test_a_word_that_onnx_runtime_does_not_know_is_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"cudnn_conv_algo_search: expected 0 \(EXHAUSTIVE\), .* got 'fast'"):
+        device(instance(tmp_path), config(**_parameters(cudnn_conv_algo_search="fast")), GPU_WHEEL)
+
+
+def test_the_cuda_accelerators_own_parameters_win(tmp_path):
+    asked = {**_parameters(gpu_mem_limit="1"), **accelerated(cuda={"gpu_mem_limit": "2", "use_tf32": "0"})}
+
+    (_, options), _ = device(instance(tmp_path), config(**asked), GPU_WHEEL).providers
+
+    assert options == {"device_id": "0", "gpu_mem_limit": "2", "use_tf32": "0"}
+
+
+def test_tensorrt_comes_before_cuda_where_it_is_asked_for(tmp_path):
+    asked = accelerated(
+        tensorrt={"precision_mode": "FP16", "max_workspace_size_bytes": "9", "trt_engine_cache_enable": "true"}
+    )
+
+    tensorrt, cuda, cpu = device(instance(tmp_path, device_id="1"), config(**asked), GPU_WHEEL).providers
+
+    assert tensorrt == (
+        TENSORRT,
+        {
+            "device_id": "1",
+            "trt_fp16_enable": "1",
+            "trt_max_workspace_size": "9",
+            "trt_engine_cache_enable": "true",
+        },
+    )
+    assert (cuda[0], cpu[0]) == (CUDA, CPU)
+
+
+def test_without_tensorrt_cuda_serves_and_the_log_says_so(tmp_path):
+    place = device(instance(tmp_path), config(**accelerated(tensorrt={})), [CUDA, CPU])
+
+    assert [name for name, _ in place.providers] == [CUDA, CPU]
+    assert "no TensorrtExecutionProvider" in place.note
+
+
+def test_a_precision_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"precision_mode: expected one of FP32, FP16, BF16, INT8, got 'half'"):
+        device(instance(tmp_path), config(**accelerated(tensorrt={"precision_mode": "half"})), GPU_WHEEL)
+
+
+def test_a_loaded_model_says_on_what_it_runs(load):
+    assert "model.onnx runs on the CPU, ONNX Runtime" in load(doubling()).runs_on

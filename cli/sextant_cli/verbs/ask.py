@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def ask(
     Ask a pipeline once.
 
     A value is a list like [1, 2] or @file with a .npy, .npz, .json or .csv file: features=@x.npy. One row gives one
-    answer, several a list. --server also takes an http:// URL.
+    answer, several a list. A table is one @file.csv, with a header, or @file.parquet. --server also takes an
+    http:// URL.
     """
     url, _ = options.server_of(store_path, server_url, None)
     with Client(url, timeout_s=timeout_s) as client:
@@ -48,6 +50,8 @@ def ask(
 
 
 def _plain(answers: Any) -> Any:
+    if hasattr(answers, "to_json"):  # a table, one record a row
+        return json.loads(answers.to_json(orient="records", date_format="iso"))
     if isinstance(answers, list):
         return [_plain(answer) for answer in answers]
     if isinstance(answers, Mapping):
@@ -57,7 +61,7 @@ def _plain(answers: Any) -> Any:
 
 def _words(answer: Any) -> str:
     if not isinstance(answer, Fix):
-        return str(_plain(answer))
+        return str(answer if hasattr(answer, "to_json") else _plain(answer))
     lines = [f"{answer.latitude:.7f}, {answer.longitude:.7f}  ({answer.members_used} members, r{answer.release})"]
     for ellipse in answer.ellipses:
         axes = f"{ellipse.semi_major_m:.1f} m x {ellipse.semi_minor_m:.1f} m"

@@ -1,35 +1,114 @@
 """
-MLflow flavours that become ONNX: one file each, one function ``convert(artifact, signature) -> ModelProto``.
+MLflow flavours that become ONNX: one file each, found by the entry points of ``sextant.converters``.
 
-A model saved in several flavours is taken in the first of the table, which is the most exact.
+The entry's name is the flavour, and its module has ``convert(artifact, signature) -> ModelProto``.  Three more words
+are optional: ``original(artifact)``, the flavour's own answers by the name of the graph's output, where they are more
+than MLflow's predict gives; ``known_rows(artifact)``, rows of the graph's inputs where the logged example holds none;
+``EXACTNESS``: of a model saved in several flavours the one with the highest is tried first.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import onnx
 
 from sextant.errors import ConversionError
+from sextant_export.original import Original, pyfunc_original
+from sextant_export.problem import guess
 from sextant_export.registry import Artifact
+from sextant_export.signature import Feed
 
-__all__ = ["CONVERTERS", "convert"]
+__all__ = ["PYFUNC", "Conversion", "Source", "convert", "converters", "source"]
 
-CONVERTERS: Mapping[str, str] = {
-    "onnx": "sextant_export.converters.onnx_flavor",
-    "sklearn": "sextant_export.converters.sklearn_flavor",
-}
+GROUP = "sextant.converters"
+PYFUNC = "python_function"
+"""The flavour that is no conversion: the model's own Python."""
+FLAVOR = "sextant.flavor"
+"""Under this key a graph says which flavour it was made of."""
 
 
-def convert(artifact: Artifact) -> onnx.ModelProto:
-    """The ONNX graph of *artifact*, loadable by every target; ConversionError says why there is none."""
-    for flavor, module in CONVERTERS.items():
-        if flavor in artifact.flavors:
-            model: onnx.ModelProto = importlib.import_module(module).convert(artifact, artifact.signature)
-            return model
-    saved = ", ".join(sorted(artifact.flavors))
-    raise ConversionError(
-        f"{artifact.version} was saved as {saved}; this version converts {', '.join(CONVERTERS)}: "
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a graph is made of: a *flavor*, how to open its *original*, and rows that its graph is known to take."""
+
+    flavor: str
+    original: Callable[[], Original] = field(repr=False)
+    known_rows: Callable[[], Feed | None] = field(repr=False, default=lambda: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """
+    The graph *model* and its *source*; *refused* are flavours that were tried before, with why.
+
+    Where the weights of *model* lie outside it, they lie in the artifact's folder.
+    """
+
+    model: onnx.ModelProto = field(repr=False)
+    source: Source
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def converters() -> Mapping[str, EntryPoint]:
+    """Every converter that is installed, by the flavour it converts."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def convert(artifact: Artifact, flavor: str | None = None) -> Conversion:
+    """
+    *artifact* as an ONNX graph, of *flavor* alone or of the most exact flavour that can be converted.
+
+    ``ConversionError`` says for each flavour why it cannot.
+    """
+    refused: dict[str, str] = {}
+    for name, converter in _candidates(artifact, flavor):
+        try:
+            model = converter.convert(artifact, artifact.signature)
+        except ConversionError as error:
+            refused[name] = str(error)
+            continue
+        model.metadata_props.add(key=FLAVOR, value=name)
+        return Conversion(model=model, source=_source(artifact, name, converter), refused=refused)
+    raise ConversionError(_sentence(artifact, refused))
+
+
+def source(artifact: Artifact, model: onnx.ModelProto) -> Source:
+    """What the graph *model*, converted before from *artifact*, was made of."""
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    (found, *_) = _candidates(artifact, said.get(FLAVOR))
+    return _source(artifact, *found)
+
+
+def _source(artifact: Artifact, flavor: str, converter: Any) -> Source:
+    original = getattr(converter, "original", pyfunc_original)
+    known_rows = getattr(converter, "known_rows", lambda _: None)
+    return Source(flavor=flavor, original=partial(original, artifact), known_rows=partial(known_rows, artifact))
+
+
+def _candidates(artifact: Artifact, flavor: str | None) -> Iterator[tuple[str, Any]]:
+    known = converters()
+    wanted = _wanted(artifact, flavor) if flavor else artifact.flavors
+    loaded = [(name, known[name].load()) for name in wanted if name in known]
+    yield from sorted(loaded, key=lambda pair: (-getattr(pair[1], "EXACTNESS", 50), pair[0]))
+
+
+def _wanted(artifact: Artifact, flavor: str) -> list[str]:
+    if flavor not in artifact.flavors:
+        saved = guess(flavor, artifact.flavors) or f"; it was saved as {', '.join(sorted(artifact.flavors))}"
+        raise ConversionError(f"{artifact.version} was not saved as {flavor}{saved}")
+    return [flavor]
+
+
+def _sentence(artifact: Artifact, refused: Mapping[str, str]) -> str:
+    if refused:
+        return "; ".join(refused.values())
+    saved, known = ", ".join(sorted(artifact.flavors)), ", ".join(sorted(converters()))
+    return (
+        f"{artifact.version} was saved as {saved}, and converted are {known}: "
         "export it to ONNX and log it with mlflow.onnx.log_model"
     )

@@ -1,65 +1,66 @@
-"""A scikit-learn estimator or pipeline: translated by skl2onnx to a graph of float32 rows."""
+"""
+A scikit-learn estimator or pipeline, translated by skl2onnx where it is exact and by Sextant where it is not.
+
+Rows of numbers are one ``features`` FP32; columns that are text, or that a ColumnTransformer selects by name, stay
+apart, each of its own type.  An estimator of XGBoost or LightGBM may be a step, or all of it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import onnx
-from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import FloatTensorType
-from sklearn.base import is_classifier
-from sklearn.neighbors import KNeighborsRegressor
-from sklearn.neural_network import MLPRegressor
 
+from sextant.columns import Column
 from sextant.errors import ConversionError
-from sextant_export.converters.neighbors import convert_neighbors, neighbors_shape
-from sextant_export.converters.perceptron import convert_perceptron, perceptron_shape
-from sextant_export.mlflow_calls import quiet_mlflow
-from sextant_export.onnx_graph import NEWEST_OPSETS, corrected, renamed_outputs, with_settled_names
-from sextant_export.registry import ANSWER, Artifact
-from sextant_export.signature import TensorSignature
-
-INPUT = "features"
-OPSETS = {"": NEWEST_OPSETS[""], "ai.onnx.ml": 3}
-_OWN = {KNeighborsRegressor: convert_neighbors, MLPRegressor: convert_perceptron}
-_OWN_SHAPES = {KNeighborsRegressor: neighbors_shape, MLPRegressor: perceptron_shape}
+from sextant_export.converters.sklearn_graph import METHODS, translated
+from sextant_export.converters.sklearn_inputs import inputs_of, needs_wide_rows
+from sextant_export.converters.tabular import gives_probabilities, loaded, native
+from sextant_export.original import Original
+from sextant_export.registry import Artifact
+from sextant_export.signature import MATRIX, Signature
 
 
-def convert(artifact: Artifact, signature: TensorSignature) -> onnx.ModelProto:
+def convert(artifact: Artifact, signature: Signature | None) -> onnx.ModelProto:
     """
-    The graph ``features`` FP32 (B, width) -> ``prediction``, and ``probabilities`` of a classifier.
+    The graph of its inputs -> ``prediction``, and ``probabilities`` of a classifier that has them.
 
-    ConversionError says which estimator skl2onnx does not know.
+    ``ConversionError`` says which estimator has no translation, or which column no operator reads.
     """
-    if signature.dtype not in ("float32", "float64") or len(signature.dims) != 1 or signature.dims[0] < 1:
-        came = f"{signature.dtype} {[-1, *signature.dims]}"
-        raise ConversionError(f"{artifact.version}: its signature is {came}; wanted float32 [-1, width]")
-    return graph_of(load(artifact), signature.dims[0])
+    if signature is None:
+        raise ConversionError(
+            f"{artifact.version}: it was logged without a signature: log the model with "
+            "signature=mlflow.models.infer_signature(inputs, outputs)"
+        )
+    estimator = _load(artifact)
+    inputs = inputs_of(estimator, signature, wide=needs_wide_rows(estimator))
+    return translated(estimator, inputs, _method(artifact))
 
 
-def load(artifact: Artifact) -> Any:
-    """The estimator itself; loading runs what was saved with it, so the registry must be trusted."""
-    try:
-        with quiet_mlflow() as mlflow:
-            return mlflow.sklearn.load_model(str(artifact.path))
-    except Exception as error:
-        raise ConversionError(f"{artifact.version}: the estimator cannot be loaded: {error}") from error
+def original(artifact: Artifact) -> Original:
+    """What the estimator itself answers, and the probabilities of a classifier."""
+    estimator, method = _load(artifact), _method(artifact)
+    both = method == "predict" and gives_probabilities(estimator)
+    return native(artifact, estimator, method, probabilities=both)
 
 
 def graph_of(estimator: Any, width: int) -> onnx.ModelProto:
     """The graph of a fitted *estimator* that takes rows of *width* numbers."""
-    names = [ANSWER, "probabilities"] if is_classifier(estimator) else [ANSWER]
-    try:
-        model = convert_sklearn(
-            estimator,
-            name="sklearn",
-            initial_types=[(INPUT, FloatTensorType([None, width]))],
-            target_opset=OPSETS,
-            options={id(estimator): {"zipmap": False}} if is_classifier(estimator) else None,
-            custom_conversion_functions=_OWN,
-            custom_shape_calculators=_OWN_SHAPES,
+    rows = Column(name=MATRIX, tensor=MATRIX, type="float32", dims=(width,))
+    return translated(estimator, inputs_of(estimator, Signature(form="array", inputs=(rows,)), wide=False))
+
+
+def _load(artifact: Artifact) -> Any:
+    """The estimator; what was searched for is answered by the best that was found."""
+    estimator = loaded(artifact, lambda mlflow, path: mlflow.sklearn.load_model(path))
+    return getattr(estimator, "best_estimator_", estimator)
+
+
+def _method(artifact: Artifact) -> str:
+    method = str(artifact.flavors.get("python_function", {}).get("predict_fn", "predict"))
+    if method not in METHODS:
+        raise ConversionError(
+            f"{artifact.version}: it answers with {method}, and a graph can with {', '.join(METHODS)}: "
+            "log it with one of them as pyfunc_predict_fn, or serve it with `flavor: python_function`"
         )
-    except Exception as error:
-        said = str(error).strip().splitlines()[0][:300]
-        raise ConversionError(f"skl2onnx cannot translate {type(estimator).__name__}: {said}") from error
-    return corrected(with_settled_names(renamed_outputs(model, names)))
+    return method

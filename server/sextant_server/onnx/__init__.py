@@ -1,1 +1,1 @@
-"""The ``onnxruntime`` backend that runs in Triton's Python processes, on the CPU."""
+"""The ``onnxruntime`` backend that runs in Triton's Python processes, on a GPU or the CPU."""

@@ -14,6 +14,7 @@ _GRAPH_LEVELS = {
     2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
 _ERRORS_ONLY = 3
+_ON_DEVICE = "session.use_device_allocator_for_initializers"
 
 
 def session_options(config: Mapping[str, Any]) -> ort.SessionOptions:
@@ -27,15 +28,15 @@ def session_options(config: Mapping[str, Any]) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY  # a warning a request fills the disk
     options.intra_op_num_threads = parameters.integer("intra_op_thread_count") or _fair_share(config)
-    # Threads that wait by spinning take the cores from Triton and its callers: 2.5 times slower, measured
-    # on two. Threads that wait by spinning take the cores from Triton and its callers: 2.5 times slower,
-    # measured on two.
+    # Threads that wait by spinning take the cores from Triton and its callers: 2.5 times slower, measured on two.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.inter_op_num_threads = parameters.integer("inter_op_thread_count")
     if parameters.integer("execution_mode"):
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     options.enable_cpu_mem_arena = bool(parameters.integer("enable_mem_arena", default=1))
     options.enable_mem_pattern = bool(parameters.integer("enable_mem_pattern", default=1))
+    if entry := parameters.text(_ON_DEVICE):
+        options.add_session_config_entry(_ON_DEVICE, entry)
     level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
     options.graph_optimization_level = _GRAPH_LEVELS.get(level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
     return options
@@ -49,6 +50,11 @@ def run_options(config: Mapping[str, Any]) -> ort.RunOptions | None:
     options = ort.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", shrinkage)
     return options
+
+
+def text(config: Mapping[str, Any], parameter: str) -> str:
+    """What *config* says under ``parameters``; nothing is the empty string."""
+    return _Parameters(config).text(parameter)
 
 
 class _Parameters:

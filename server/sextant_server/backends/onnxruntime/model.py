@@ -1,4 +1,4 @@
-"""ONNX models on a Triton without the official backend of this name: the same configs, on the CPU."""
+"""ONNX models on a Triton without the official backend of this name: the same configs, on a GPU or the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Open the ONNX file, and refuse one that does not fit its configuration."""
-        self.execution = Execution(pb_utils, OnnxModel.load(args))
+        model = OnnxModel.load(args)
+        pb_utils.Logger.log_info(model.runs_on)
+        self.execution = Execution(pb_utils, model)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer each request."""
