@@ -170,6 +170,12 @@ def backend_of(config: ModelConfig) -> str:
     return str(config.backend) or _BACKENDS.get(platform, platform)
 
 
+def type_word(tensor: Any) -> str:
+    """Triton's word for the type of a tensor in a configuration: FP32, INT64, STRING."""
+    enum = tensor.DESCRIPTOR.fields_by_name["data_type"].enum_type
+    return str(enum.values_by_number[tensor.data_type].name).removeprefix("TYPE_")
+
+
 def write_config(config: ModelConfig, path: Path) -> None:
     """Put *config* at *path* in one step: a reader sees the old text or the new, never a part."""
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -15,7 +15,7 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.errors import BreakingChange
-from sextant_export.config import Configs, backend_of
+from sextant_export.config import Configs, backend_of, type_word
 
 _NOTHING = ModelConfig().parameters["columns"]
 _NEW_NAME = "register the model, or name the pipeline, under a new name"
@@ -109,9 +109,4 @@ def _names(versions: Any) -> str:
 
 
 def _tensors(tensors: Any) -> list[str]:
-    return sorted(f"{t.name} {_type_name(t)}{list(t.dims)}" for t in tensors)
-
-
-def _type_name(tensor: Any) -> str:
-    enum = tensor.DESCRIPTOR.fields_by_name["data_type"].enum_type
-    return str(enum.values_by_number[tensor.data_type].name).removeprefix("TYPE_")
+    return sorted(f"{t.name} {type_word(t)}{list(t.dims)}" for t in tensors)

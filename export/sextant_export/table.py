@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from sextant.columns import NUMBERS, TYPES, Column
+from sextant_export.config import type_word
 from sextant_export.signature import Signature
 
 COLUMNS = "columns"
@@ -25,7 +29,21 @@ def describe_table(config: Any, signature: Signature | None, *, missing_text: bo
         if len(taken) != 1 or list(config.input[0].dims) != [len(inputs)]:
             return  # it takes what a text or an image becomes, and no table
         inputs = [column | {"tensor": taken[0]} for column in inputs]
-    given = {tensor.name for tensor in config.output}
-    outputs = [column.to_dict() for column in signature.outputs if column.tensor in given]
+    else:
+        inputs = _as_served(signature.inputs, config.input)
+    outputs = _as_served(signature.outputs, config.output)
     table = {"inputs": inputs, "outputs": outputs} | ({"missing_text": True} if missing_text else {})
     config.parameters[COLUMNS].string_value = json.dumps(table)
+
+
+def _as_served(columns: Sequence[Column], tensors: Any) -> list[dict[str, Any]]:
+    """Those of *columns* that have a tensor, each of the type that travels: a graph may want another."""
+    dtypes = {tensor.name: type_word(tensor).replace("STRING", "BYTES") for tensor in tensors}
+    present = [column for column in columns if column.tensor in dtypes]
+    return [_retyped(column, dtypes[column.tensor]).to_dict() for column in present]
+
+
+def _retyped(column: Column, dtype: str) -> Column:
+    if column.type not in NUMBERS or TYPES[column.type] == dtype:
+        return column
+    return replace(column, type={TYPES[word]: word for word in NUMBERS}.get(dtype, column.type))

@@ -22,6 +22,8 @@ from sextant_export.parity import prove
 from sextant_export.registry import Artifact, RegisteredVersion
 from sextant_export.signature import Signature
 
+pytestmark = pytest.mark.models
+
 PAGE = Path(__file__).parents[2] / "docs" / "converters.md"
 VOLTS = Column(name="volts", tensor="volts", type="double")
 

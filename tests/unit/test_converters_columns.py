@@ -25,6 +25,8 @@ from sextant_export.converters.sklearn_flavor import convert
 from sextant_export.onnx_graph import graph_inputs
 from tabular_models import copied, saved
 
+pytestmark = pytest.mark.models
+
 WINE, KIND = datasets.load_wine(return_X_y=True)
 COLOUR = np.array(["red", "green", "blue"])[KIND]
 TABLE = pd.DataFrame(

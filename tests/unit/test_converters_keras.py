@@ -14,6 +14,8 @@ from sextant_export.converters import keras_flavor, tensorflow_flavor
 from sextant_export.converters.keras_flavor import on_pytorch
 from sextant_export.mlflow_calls import quiet
 
+pytestmark = pytest.mark.models
+
 with on_pytorch(), quiet():
     keras = pytest.importorskip("keras")
 

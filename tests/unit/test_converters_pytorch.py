@@ -20,6 +20,8 @@ from sextant.tensors import Tensor
 from sextant_export.converters import pytorch_flavor, torch_graph
 from sextant_export.onnx_graph import NEWEST_IR, NEWEST_OPSETS
 
+pytestmark = pytest.mark.models
+
 
 class Last(nn.Module):
     """The last step of a recurrent network."""

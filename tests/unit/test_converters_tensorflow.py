@@ -10,6 +10,8 @@ from sextant.tensors import Tensor
 from sextant_export.converters import tensorflow_flavor
 from sextant_export.mlflow_calls import quiet
 
+pytestmark = pytest.mark.models
+
 with quiet():
     tensorflow = pytest.importorskip("tensorflow", reason="needs: pip install tensorflow tf2onnx")
     pytest.importorskip("tf2onnx", reason="needs: pip install tf2onnx")

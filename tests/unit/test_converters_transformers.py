@@ -14,6 +14,8 @@ from sextant.errors import ConversionError, MissingExtra
 from sextant.tensors import Tensor
 from sextant_export.converters import transformers_flavor
 
+pytestmark = pytest.mark.models
+
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(95))]
 LABELS = {0: "bad", 1: "fair", 2: "good"}
 BERT = {

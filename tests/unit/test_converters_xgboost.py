@@ -21,6 +21,8 @@ from sextant_export.converters.xgboost_model import read, read_booster
 from sextant_export.onnx_graph import answers, open_session
 from tabular_models import copied, saved
 
+pytestmark = pytest.mark.models
+
 WINE, KIND = datasets.load_wine(return_X_y=True)
 BREAST, BENIGN = datasets.load_breast_cancer(return_X_y=True)
 DIABETES, PROGRESS = datasets.load_diabetes(return_X_y=True)

@@ -126,10 +126,10 @@ def test_doubles_are_drawn_as_doubles():
 
 
 def test_what_was_known_together_is_drawn_together():
-    feed = proof_feed(TABLE, [KNOWN], 1000, 7)
+    seeded = part(proof_feed(TABLE, [KNOWN], 1000, 7), "seeded")
     known = {tuple(array[i, 0] for array in KNOWN.values()) for i in range(60)}
 
-    seen = [tuple(array[i, 0] for array in part(feed, "seeded").values()) for i in range(1000)]
+    seen = [tuple(array[i, 0] for array in seeded.values()) for i in range(1000)]
 
     assert sum(row in known for row in seen) >= 250
 
