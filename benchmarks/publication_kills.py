@@ -187,7 +187,7 @@ class Scene:
     def judge(self) -> None:
         """What the kill left."""
         store = self.world.store
-        broken = [path for path in versions(store) if contents(path) != self.known[kind(path)]]
+        broken = [path for path in versions(store) if contents(path) != self.known.get(kind(path))]
         self.counts["partial"] += len(broken)
         self.counts["stray"] += len(strays(store))
         self.counts["left_unfinished"] += any(left.is_dir() for left in store.root.glob("*/.*.partial"))
@@ -216,7 +216,7 @@ class Scene:
         self.control.require_ready([*receipt.models, (receipt.name, 1), (TWIN, receipt.members["ridge"]["version"])])
         given = self.control.answer(receipt.name, 1, {"features": draw(8, 5).features})["position"]
         self.answer = given if self.answer is None else self.answer
-        whole = all(contents(path) == self.known[kind(path)] for path in versions(store)) and not strays(store)
+        whole = all(contents(path) == self.known.get(kind(path)) for path in versions(store)) and not strays(store)
         return whole and bool(np.array_equal(given, self.answer))
 
     def fails_to_load(self) -> bool:

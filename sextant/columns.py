@@ -152,7 +152,26 @@ def _word(raw: bytes) -> str | None:
 
 
 def _iso(value: Any) -> bytes:
-    return str(np.datetime64(value, "ns")).encode()
+    return str(moment(value)).encode()
+
+
+def moment(value: Any) -> np.datetime64:
+    """
+    *value* to the nanosecond; ValueError for what NumPy would turn into another time without a word.
+
+    Nanoseconds reach from 1678 to 2261: 9999-12-31, which is often said for never, came out in 1816.
+    """
+    if str(value) in _RELATIVE:
+        raise ValueError(f"{value!r} is no time of its own")
+    exact = getattr(value, "asm8", value)  # pandas has nanoseconds, which NumPy does not look for
+    moment = np.datetime64(exact, "ns")
+    near = np.datetime64(exact, "s") if np.isnat(moment) or not isinstance(exact, np.datetime64) else exact
+    if not np.isnat(moment) and moment.astype("M8[s]") != near.astype("M8[s]"):
+        raise ValueError(f"{value} is not between 1678 and 2261, which a datetime64[ns] can hold")
+    return moment
+
+
+_RELATIVE = {"now", "today"}
 
 
 def _json(value: Any) -> bytes:
@@ -170,7 +189,7 @@ _TO_BYTES: Mapping[str, Callable[[Any], bytes]] = {"string": _text, "binary": by
 _FROM_BYTES: Mapping[str, Callable[[bytes], Any]] = {
     "string": _word,
     "binary": bytes,
-    "datetime": lambda raw: np.datetime64(raw.decode(), "ns"),
+    "datetime": lambda raw: moment(raw.decode()),
     "json": json.loads,
 }
 _SAID: Mapping[str, str] = {

@@ -6,8 +6,7 @@ import base64
 import binascii
 from typing import Any
 
-import numpy as np
-
+from sextant.columns import moment
 from sextant.errors import InputRefused
 
 
@@ -30,7 +29,7 @@ def revived(value: Any, kind: Any, column: str) -> Any:
 def _scalar(value: Any, kind: str | None, column: str) -> Any:
     try:
         if kind == "datetime" and isinstance(value, str):
-            return np.datetime64(value, "ns")
+            return moment(value)
         if kind == "binary" and isinstance(value, str):
             return base64.b64decode(value, validate=True)
     except (ValueError, binascii.Error):

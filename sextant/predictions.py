@@ -141,7 +141,10 @@ def _texts(array: NDArray[Any], column: Column) -> NDArray[Any]:
             raise _broken(column, f"{type(item).__name__} {item!r:.40}")
     if column.type == "binary" and None in plain:
         raise _broken(column, "missing in places, which bytes cannot be")
-    texts = encode(np.array(plain, "M8[ns]") if column.type == "datetime" else plain, column.type)
+    try:
+        texts = encode(plain, column.type)
+    except ValueError as error:  # a datetime of which a nanosecond cannot be told
+        raise _broken(column, str(error)) from error
     return _fitted(texts.reshape(array.shape), column)
 
 

@@ -95,7 +95,7 @@ class World:
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         logging.getLogger("alembic").setLevel(logging.ERROR)
         example = self.training.scaled[:4]
-        facts: dict[str, Any] = {"name": name, "registered_model_name": name, "pip_requirements": []}
+        facts: dict[str, Any] = {"name": name.replace(".", "_"), "registered_model_name": name, "pip_requirements": []}
         if signature:
             facts |= {"signature": infer_signature(example, np.asarray(model.predict(example)))}
             facts |= {"input_example": example}

@@ -49,6 +49,13 @@ token = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
+def output(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    """A file to write at the end of long work: where it could not be written, that is said before the work."""
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"{value}: there is no folder {value.parent}; make it first")
+    return value
+
+
 def print_json(value: Any) -> None:
     """*value* as indented JSON on stdout; paths and dates become text."""
     click.echo(json.dumps(value, indent=2, default=str))

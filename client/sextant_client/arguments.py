@@ -47,7 +47,7 @@ def table(path: Path) -> Any:
     try:
         return readers[path.suffix](path)
     except (OSError, ValueError) as error:
-        raise RequestRefused(f"{path} cannot be read: {error}") from error
+        raise RequestRefused(f"{path} cannot be read: {_reason(error)}") from error
 
 
 def tensor(argument: str) -> tuple[str, Array]:
@@ -74,7 +74,11 @@ def _read(name: str, path: Path) -> Array:
     try:
         return reader(name, path)
     except (OSError, ValueError, EOFError) as error:
-        raise RequestRefused(f"{name}: {path} cannot be read: {error}") from error
+        raise RequestRefused(f"{name}: {path} cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _npy(_: str, path: Path) -> Array:

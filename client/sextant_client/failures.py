@@ -56,6 +56,11 @@ BY_STATUS = (
     Row("INTERNAL", 500, "", ModelFailed),
 )
 
+ADVICE = {
+    "is restricted": ": give the server's token (--token, SEXTANT_TOKEN; `sextant serve` keeps it in server.json)",
+    "unknown model": ": `sextant status` lists what is served",
+}
+"""What to do where a sentence of Triton's has these words."""
 NOISE = re.compile(r"\[request id: [^\]]*\] | NOTE: Setting a non-zero max_batch_size.*$", re.DOTALL)
 
 
@@ -80,8 +85,9 @@ def _fits(row: Row, status: str | int, sentence: str) -> bool:
 
 
 def _readable(request: Request, sentence: str) -> str:
-    """Without the request's number, the note on max_batch_size, and the name of the pipeline asked."""
-    return NOISE.sub("", sentence).removeprefix(f"in ensemble '{request.model}', ").strip()
+    """Without the request's number, the note on max_batch_size, and the name of the pipeline asked; with advice."""
+    said = NOISE.sub("", sentence).removeprefix(f"in ensemble '{request.model}', ").strip()
+    return said + next((advice for words, advice in ADVICE.items() if words in said), "")
 
 
 def _where(request: Request) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from sextant.errors import ConversionError
-from sextant_export.converters import PYFUNC, Source, convert, source
+from sextant.errors import ConversionError, RegistryError
+from sextant_export.converters import PYFUNC, Conversion, Source, convert, source
 from sextant_export.copies import Copy
 from sextant_export.copies.onnx import OnnxCopy
 from sextant_export.graph_file import MODEL, GraphFile, read, settle
+from sextant_export.parity import asked
 from sextant_export.pipeline import Member, Pipeline, Serving
 from sextant_export.registry import Artifact
-from sextant_export.signature import Signature
+from sextant_export.rows import BATCH
+from sextant_export.signature import Arrays, Feed, Signature
 
 
 class Stored(Protocol):
@@ -34,7 +37,8 @@ class Copied:
     A *copy* and its *source*; *graph* is what was converted, None for a model's own Python.
 
     *signature* is MLflow's, or what was learnt of it; *refused* says of each flavour that was tried before why it
-    could not be.
+    could not be. *batch* is how many rows it is asked at a time: a model's own Python as many as Triton asks it,
+    because its answer to a row may depend on the rows beside it.
     """
 
     copy: Copy
@@ -42,6 +46,11 @@ class Copied:
     signature: Signature | None
     graph: GraphFile | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    batch: int = BATCH
+
+    def answer(self, feed: Feed) -> Arrays:
+        """What the copy answers to *feed*, asked in this process."""
+        return self.copy.answer(feed) if self.copy.converted else asked(self.copy.answer, feed, self.batch)
 
 
 def copied(artifact: Artifact, pipeline: Pipeline, member: Member, directory: Path, stored: Stored = nowhere) -> Copied:
@@ -67,20 +76,43 @@ def _in_its_place(
 ) -> Copied:
     try:
         return _own_python(artifact, pipeline, member, stored, {"onnx": str(error)})
-    except ConversionError as second:
+    except (ConversionError, RegistryError) as second:
+        if str(second) in str(error):
+            raise
         raise ConversionError(f"{error}; and {second}") from second
 
 
 def _converted(artifact: Artifact, member: Member, directory: Path, stored: Path | None) -> Copied:
     if stored is not None and _holds_graph(stored):
-        graph, refused = _read(stored), {}
+        graph, refused = _read(stored), dict[str, str]()
         made_of = source(artifact, graph.model)
+        _refuse_other_flavor(made_of, member, stored)
     else:
-        conversion = convert(artifact, member.flavor)
-        graph, refused = settle(conversion.model, artifact.path, directory), dict(conversion.refused)
-        made_of = conversion.source
+        conversion, graph = _settled(artifact, member.flavor, directory)
+        made_of, refused = conversion.source, dict(conversion.refused)
     copy = OnnxCopy(graph=graph, accelerator=member.accelerator)
     return Copied(copy=copy, source=made_of, signature=artifact.signature, graph=graph, refused=refused)
+
+
+def _settled(artifact: Artifact, flavor: str | None, directory: Path) -> tuple[Conversion, GraphFile]:
+    """The most exact conversion whose graph can be corrected, and that graph in *directory*."""
+    refused: dict[str, str] = {}
+    while True:
+        conversion = convert(artifact, flavor, refused)
+        try:
+            return conversion, settle(conversion.model, artifact.path, directory)
+        except ConversionError as error:
+            refused |= {**conversion.refused, conversion.source.flavor: str(error)}
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _refuse_other_flavor(made_of: Source, member: Member, stored: Path) -> None:
+    """A version is written once: what it was made of cannot be chosen again."""
+    if member.flavor not in {None, made_of.flavor}:
+        raise ConversionError(
+            f"{stored} was made of the flavour {made_of.flavor} before, and `flavor: {member.flavor}` asks for another "
+            "copy: a version is written once, so drop `flavor:`, or register the model again for a new version"
+        )
 
 
 def _holds_graph(stored: Path | None) -> bool:
@@ -115,4 +147,5 @@ def _own_python(
     shared = pipeline.answer == "position"
     copy = own_python(artifact, archive=member.environment == "archive", matrix=shared, stored=stored(own_python=True))
     made_of = Source(flavor=PYFUNC, original=lambda: copy.original)
-    return Copied(copy=copy, source=made_of, signature=copy.signature, refused=refused)
+    batch = pipeline.serving.max_batch_size
+    return Copied(copy=copy, source=made_of, signature=copy.signature, refused=refused, batch=batch)

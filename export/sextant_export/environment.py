@@ -84,7 +84,8 @@ def _install(requirements: list[str], packages: Path, python: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        raise ConversionError(f"pip cannot bring the model's packages for Python {python}: {(said or ['?'])[-1]}")
+        why = (said or ["?"])[-1].removeprefix("ERROR: ")
+        raise ConversionError(f"pip cannot bring the model's packages for Python {python}: {why}")
     shutil.rmtree(packages / "bin", ignore_errors=True)  # commands, which name this machine's Python
 
 

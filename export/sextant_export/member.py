@@ -16,6 +16,7 @@ from sextant.tensors import Tensor
 from sextant_export.converters import PYFUNC
 from sextant_export.copies import Copy
 from sextant_export.copying import Copied, copied
+from sextant_export.doubts import refuse_mixing, rounded_rows
 from sextant_export.original import Original, fitted
 from sextant_export.parity import Reopened, prove
 from sextant_export.pipeline import Member, Pipeline
@@ -125,7 +126,8 @@ def prepare(
     model_name = called(own_python=not copy.copy.converted)
     original = original_of(copy)
     feed = proof_rows(registry, artifact, copy, original, _observed(artifact, copy.copy.inputs, observed))
-    proof, expected = _prove(copy, original, artifact, feed, member.tolerance, stored(model_name))
+    logged = logged_wide(registry, artifact, copy)
+    proof, expected = _prove(copy, original, artifact, feed, logged, member.tolerance, stored(model_name))
     kept = np.setdiff1d(np.arange(proof.rows), proof.edges)
     counted = {name: array[kept] for name, array in feed.items()}, {n: array[kept] for n, array in expected.items()}
     return PreparedMember(
@@ -152,10 +154,16 @@ def triton_model(member: Member, found: RegisteredVersion, pipeline: str, *, own
 
 
 def _prove(
-    copy: Copied, original: Original, artifact: Artifact, feed: Feed, tolerance: float | None, stored: Path | None
+    copy: Copied,
+    original: Original,
+    artifact: Artifact,
+    feed: Feed,
+    logged: Feed | None,
+    tolerance: float | None,
+    stored: Path | None,
 ) -> tuple[Proof, Arrays]:
     try:
-        return prove(copy.copy.answer, original, feed, tolerance)
+        return _proven(copy, original, feed, logged, tolerance)
     except RegistryError as error:
         if not copy.refused:
             raise
@@ -167,6 +175,30 @@ def _prove(
         raise ParityError(
             f"{artifact.version}: {error}{there or advice}", worst=error.worst, tolerance=error.tolerance
         ) from error
+
+
+def _proven(
+    copy: Copied, original: Original, feed: Feed, logged: Feed | None, tolerance: float | None
+) -> tuple[Proof, Arrays]:
+    proof, expected = prove(copy.answer, original, feed, tolerance, batch=copy.batch)
+    differing, of = doubted(copy, original, feed, logged, expected, tolerance)
+    return replace(proof, rounded=differing, rounded_of=of), expected
+
+
+def doubted(
+    copy: Copied, original: Original, feed: Feed, logged: Feed | None, expected: Arrays, tolerance: float | None
+) -> tuple[int, int]:
+    """
+    How many of the rows *logged* are another answer to the original once they are float32, and of how many.
+
+    ``ParityError`` where that, or what the copy answers in other company, is no matter of single rows.
+    """
+    if copy.copy.converted:
+        refuse_mixing(copy.answer, feed, expected, tolerance)
+    if not logged:
+        return 0, 0
+    narrow = {t.name: logged[t.name].astype(t.numpy_type) for t in copy.copy.inputs if t.name in logged}
+    return rounded_rows(original, logged, narrow, expected, tolerance)
 
 
 def original_of(copy: Copied) -> Reopened:
@@ -193,7 +225,8 @@ def proof_rows(
     ``RegistryError`` where there is nothing to draw from.
     """
     inputs = copy.copy.inputs
-    known = [feed for feed in (_example(registry, artifact, copy), observed) if feed]
+    example = _example(registry, artifact, copy)
+    known = [feed for feed in (example, observed) if feed]
     columns = artifact.signature.inputs if artifact.signature else ()
     try:
         return proof_feed(
@@ -206,24 +239,37 @@ def proof_rows(
             thresholds=thresholds(copy.graph.model) if copy.graph else None,
             imagine=copy.source.flavor in GRAPHS,
             may_refuse=not copy.copy.converted,
+            first="logged example" if example else "observed",
         )
     except ValueError as error:
         raise RegistryError(
             f"{artifact.version}: there is nothing to draw rows for the proof from ({error}): log it with "
-            "input_example=..., or name known cases under `calibration:` in the spec"
+            "input_example=..., or bring rows: known cases under `calibration:` in the spec, --data of `sextant prove`"
         ) from error
+
+
+def logged_wide(registry: Registry, artifact: Artifact, copy: Copied) -> Feed | None:
+    """The logged example of what is converted, its numbers as they were logged where the copy takes FP32."""
+    if not copy.copy.converted or copy.source.known_rows() is not None:
+        return None
+    wide = tuple(t._replace(dtype="FP64") if t.dtype == "FP32" else t for t in copy.copy.inputs)
+    return _logged(registry, artifact, copy, wide)
 
 
 def _example(registry: Registry, artifact: Artifact, copy: Copied) -> Feed | None:
     """Rows of the copy's inputs: the converter's own word, else the logged example."""
     if (known := copy.source.known_rows()) is not None:
         return known
+    return _logged(registry, artifact, copy, copy.copy.inputs)
+
+
+def _logged(registry: Registry, artifact: Artifact, copy: Copied, inputs: tuple[Tensor, ...]) -> Feed | None:
     example = registry.input_example(artifact)
     if example is None:
         return None
     signature = artifact.signature or Signature.of_tensors(copy.copy.inputs)
     try:
-        return signature.feed(example, copy.copy.inputs)
+        return signature.feed(example, inputs)
     except (ValueError, KeyError, TypeError) as error:
         said = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.dims)}" for tensor in copy.copy.inputs)
         raise RegistryError(f"{artifact.version}: its logged input example does not give {said}: {error}") from error

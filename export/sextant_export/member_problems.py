@@ -31,7 +31,7 @@ def _member(value: Any, address: str) -> Iterator[Problem]:
         return
     yield from section(_MEMBER)(value, address)
     if "model_uri" not in value:
-        yield from _model_uri(None, f"{address}.model_uri")
+        yield Problem(f"{address}.model_uri", "missing")
     yield from _contradictions(value, address)
 
 
@@ -74,6 +74,16 @@ def _shapes(value: Any, address: str) -> Iterator[Problem]:
     yield from section(dict.fromkeys(SHAPES, _shape))(value, address)
     if isinstance(value, Mapping):
         yield from (Problem(f"{address}.{word}", "missing") for word in SHAPES if word not in value)
+        yield from _rising([value.get(word) for word in SHAPES], address)
+
+
+def _rising(shapes: list[Any], address: str) -> Iterator[Problem]:
+    if any(True for shape in shapes for _ in _shape(shape, address)):
+        return  # each has been said already
+    if len({len(shape) for shape in shapes}) > 1:
+        yield Problem(address, f"expected as many axes in min, opt and max, got {', '.join(map(str, shapes))}")
+    elif any(not low <= middle <= high for low, middle, high in zip(*shapes, strict=True)):
+        yield Problem(address, f"expected min <= opt <= max on every axis, got {', '.join(map(str, shapes))}")
 
 
 def _shape(value: Any, address: str) -> Iterator[Problem]:

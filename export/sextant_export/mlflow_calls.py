@@ -90,7 +90,16 @@ def _translated(error: Exception, tracking_uri: str) -> Exception:
         return RegistryError(said)
     if isinstance(error, OSError) and not isinstance(error, _away()):
         return RegistryError(f"an artifact of {tracking_uri} cannot be brought here: {said}")
-    return RegistryUnreachable(f"the MLflow registry {tracking_uri} does not answer: {said}")
+    return RegistryUnreachable(f"the MLflow registry {tracking_uri} does not answer: {_system_word(error) or said}")
+
+
+def _system_word(error: BaseException | None) -> str | None:
+    """What the system said, like "Connection refused", of all that the libraries above it say about it."""
+    word = None
+    while error is not None:
+        word = getattr(error, "strerror", None) or word
+        error = error.__cause__ or error.__context__
+    return word
 
 
 def _away() -> tuple[type[Exception], ...]:

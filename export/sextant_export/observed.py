@@ -33,9 +33,16 @@ def read_rows(path: Path, signature: Signature, inputs: Sequence[Tensor]) -> Fee
         raise InputRefused(str(path), f"rows of {said}", str(error)) from error
 
 
-def _loaded(path: Path) -> Any:
+def require_rows(path: Path) -> None:
+    """``InputRefused`` where there is no file at *path*, or none of a kind that is read: said before anything long."""
     if path.suffix not in _READERS:
         raise InputRefused(str(path), "a .csv, .parquet or .npy file", repr(path.suffix or path.name))
+    if not path.is_file():
+        raise InputRefused(str(path), "a file of rows", "a folder" if path.is_dir() else "no such file")
+
+
+def _loaded(path: Path) -> Any:
+    require_rows(path)
     try:
         return _READERS[path.suffix](path)
     except Exception as error:

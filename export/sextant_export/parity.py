@@ -31,14 +31,16 @@ Answer: TypeAlias = Callable[[Feed], Arrays]
 _Marks: TypeAlias = NDArray[np.bool_]
 
 
-def prove(copy: Answer, original: Answer, feed: Feed, tolerance: float | None = None) -> tuple[Proof, Arrays]:
+def prove(
+    copy: Answer, original: Answer, feed: Feed, tolerance: float | None = None, *, batch: int = BATCH
+) -> tuple[Proof, Arrays]:
     """
-    The proof that *copy* answers *feed* as *original* does, and what *original* answered.
+    The proof that *copy* answers *feed* as *original* does, and what *original* answered, *batch* rows at a time.
 
     ``ParityError`` names the worst row. The original is asked first, and again only about rows that differ; where it
     has a ``close()``, that is called before the copy is asked, so that both need not be in memory at once.
     """
-    expected = asked(original, feed)
+    expected = asked(original, feed, batch)
     let_go(original)
     given = copy(feed)
     proof = examine(expected, given, feed, original, tolerance)
@@ -64,7 +66,7 @@ def examine(
     ``ParityError`` only for what is no matter of tolerance: :func:`~sextant_export.difference.check`.
     """
     check(expected, given)
-    tolerances = {name: _tolerance(array, tolerance) for name, array in expected.items()}
+    tolerances = tolerances_of(expected, tolerance)
     ratios = excess(tolerances, expected, given)
     on_purpose = placed(feed, len(ratios))
     causes = _causes(expected, given, feed, original, tolerances, np.flatnonzero(ratios > 1), on_purpose)
@@ -88,10 +90,15 @@ def required(proof: Proof, expected: Arrays, given: Arrays) -> Proof:
     return proof
 
 
-def asked(original: Answer, feed: Feed) -> Arrays:
-    """What *original* answers to *feed*, asked a few hundred rows at a time, as a server would."""
-    parts = [original(taken(feed, slice(i, i + BATCH))) for i in range(0, length(feed), BATCH)]
+def asked(original: Answer, feed: Feed, batch: int = BATCH) -> Arrays:
+    """What *original* answers to *feed*, asked *batch* rows at a time, as a server would."""
+    parts = [original(taken(feed, slice(i, i + batch))) for i in range(0, length(feed), batch)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def tolerances_of(expected: Arrays, stated: float | None = None) -> dict[str, Tolerance]:
+    """What is tolerated of each output: what was *stated*, else what answers like *expected* allow."""
+    return {name: _tolerance(array, stated) for name, array in expected.items()}
 
 
 def let_go(original: Any) -> None:

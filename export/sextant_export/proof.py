@@ -46,6 +46,7 @@ class Proof:
 
     *causes* are the rows that differ, by cause, and *worst* the ten worst of all. *placed* are rows that were put on
     an edge on purpose, of which *placed_edges* fell to its other side. *stated* is the tolerance that was asked for.
+    *rounded* of *rounded_of* logged rows are another answer to the original itself once they are rounded to float32.
     """
 
     rows: int
@@ -55,6 +56,8 @@ class Proof:
     placed: int = 0
     placed_edges: int = 0
     stated: float | None = None
+    rounded: int = 0
+    rounded_of: int = 0
 
     @property
     def edges(self) -> tuple[int, ...]:
@@ -99,7 +102,8 @@ class Proof:
     def __str__(self) -> str:
         said = f"{self.rows:,} rows, worst |delta| {self.max_abs_delta:.1e}, allowed {self.tolerance:.1e}"
         causes = ", ".join(f"{cause} {len(rows)}" for cause, rows in self.causes.items() if rows)
-        return f"{said}; differ: {causes}" if causes else said
+        rounded = f"; {self.rounded} of {self.rounded_of} logged rows differ once they are float32"
+        return said + (f"; differ: {causes}" if causes else "") + (rounded if self.rounded else "")
 
     def to_dict(self) -> dict[str, Any]:
         """As the receipt keeps it."""
@@ -113,6 +117,7 @@ class Proof:
             "outputs": {name: asdict(output) for name, output in self.outputs.items()},
             "causes": {cause: len(rows) for cause, rows in self.causes.items()},
             "placed_on_edges": self.placed,
+            "rounded_to_float32": {"differ": self.rounded, "rows": self.rounded_of},
             "edges": list(self.edges),
             "worst": [asdict(row) for row in self.worst],
         }

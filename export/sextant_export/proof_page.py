@@ -116,7 +116,12 @@ def _causes(proof: Proof) -> str:
         "others that may."
     )
     placed = f'<p class="soft">{placed}</p>' if proof.placed else ""
-    return f"<h3>Rows that differ, by cause</h3>{_table(('Cause', 'Rows', ''), rows)}{placed}"
+    rounded = (
+        f"{proof.rounded:,} of {proof.rounded_of:,} logged rows have another answer from the original itself once "
+        "they are rounded to float32, which is what the copy takes."
+    )
+    rounded = f'<p class="soft">{rounded}</p>' if proof.rounded_of else ""
+    return f"<h3>Rows that differ, by cause</h3>{_table(('Cause', 'Rows', ''), rows)}{placed}{rounded}"
 
 
 def _chart(counts: tuple[int, ...]) -> str:

@@ -58,7 +58,7 @@ class Registry:
 
     def resolve(self, uri: ModelUri | str) -> RegisteredVersion:
         """The version that *uri* means today; RegistryError says what there is instead."""
-        parsed = _parsed(uri)
+        parsed = parsed_uri(uri)
         with mlflow_calls(self.tracking_uri) as mlflow:
             client = mlflow.MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
             found = _of_run(client, parsed) if parsed.run_id else _of_name(client, parsed)
@@ -100,7 +100,8 @@ class Registry:
         )
 
 
-def _parsed(uri: ModelUri | str) -> ModelUri:
+def parsed_uri(uri: ModelUri | str) -> ModelUri:
+    """The parts of *uri*; RegistryError says which forms there are."""
     try:
         return uri if isinstance(uri, ModelUri) else ModelUri.parse(uri)
     except ValueError as error:
@@ -142,8 +143,21 @@ def _of_run(client: Any, uri: ModelUri) -> Any:
     if found:
         there = " or ".join(sorted(f"models:/{version.name}/{version.version}" for version in found))
         raise RegistryError(f"{uri}: several versions were registered from this run; write {there}")
-    client.get_run(uri.run_id)
+    _require_run(client, uri)
     raise RegistryError(f"{uri}: not registered yet: mlflow.register_model('{uri}', '<name>') gives it a version")
+
+
+def _require_run(client: Any, uri: ModelUri) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(uri.run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise RegistryError(
+            f"{uri}: the registry has no run {uri.run_id!r}: look it up in MLflow's list of runs"
+        ) from error
 
 
 def _refuse_unsafe(name: str) -> None:

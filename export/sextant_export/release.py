@@ -188,7 +188,7 @@ def _make(
             step.result(_proven(members[-1]))
     with narrator.step("calibrate") as step:
         calibrated = calibrate(pipeline, members, release, cases)
-        step.result(_calibrated(calibrated))
+        step.result(_calibrated(pipeline, calibrated))
     with narrator.step(f"stage {pipeline.name}.r{release}") as step:
         receipt = _stage(pipeline, store, members, calibrated, made_from, release)
         step.result(f"{len(receipt.models) + 1} models in {store.models}")
@@ -205,10 +205,13 @@ def _proven(member: PreparedMember) -> str:
     proof, copied = member.proof, member.copied
     why = "".join(f" ({reason})" for reason in copied.refused.values())
     made = f"{copied.source.flavor} to {member.copy.kind}" if member.copy.converted else f"NOT converted{why}"
-    return f"{made}: {proof}"
+    kept = copied.copy.facts().get("why") if member.copy.converted else None  # from TensorRT, by these nodes
+    return f"{made}{f' ({kept})' if kept else ''}: {proof}"
 
 
-def _calibrated(calibrated: Calibrated) -> str:
+def _calibrated(pipeline: Pipeline, calibrated: Calibrated) -> str:
+    if pipeline.answer == "tensors":
+        return "nothing to calibrate in plain tensors"
     if calibrated.facts is None:
         return "no known cases: chi-square ellipses"
     return f"{calibrated.facts['rows']:,} known cases, median error {calibrated.facts['median_error_m']:.1f} m"

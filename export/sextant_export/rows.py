@@ -55,6 +55,7 @@ def proof_feed(
     thresholds: Thresholds | None = None,
     imagine: bool = False,
     may_refuse: bool = False,
+    first: str = "logged example",
 ) -> Rows:
     """
     What a copy with these *inputs* and its original are asked: the first of *known*, *count* rows like the last, edges.
@@ -65,14 +66,14 @@ def proof_feed(
     unless the caller may *imagine* numbers.
     """
     if not known and imagine:
-        known = [imagined(inputs, seed)]
+        known, first = [imagined(inputs, seed)], "imagined"
     found = spaces(inputs, known, columns)
     random = np.random.default_rng(seed)
     parts: list[tuple[str, Feed]] = [("seeded", drawn(found, count, random))]
     parts += edge_rows(found, random, thresholds or {}, original)
     if may_refuse and original is not None:
         parts = [(name, answered(original, feed)) for name, feed in parts]
-    parts.insert(0, ("logged example", _logged(inputs, known[0], columns, found)))
+    parts.insert(0, (first, _logged(inputs, known[0], columns, found)))
     return _joined([(name, feed) for name, feed in parts if length(feed)])
 
 

@@ -341,6 +341,6 @@ def _keep(directory: Path) -> None:
 def _other_bytes(candidate: Candidate) -> str:
     return (
         f"{candidate.model} version {candidate.version} is already in the store with other bytes, and a version is "
-        "written once: it probably came from another registry; use a store of its own for each registry, "
+        "written once: it probably came from another registry or an earlier Sextant; use a store of its own for each, "
         "or register the model again for a new version number"
     )

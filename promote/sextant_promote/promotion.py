@@ -120,7 +120,8 @@ def _serves(store: Store, control: Control, receipt: Receipt) -> bool:
 def _serve(pipeline: Pipeline, store: Store, control: Control, receipt: Receipt, narrator: Narrator) -> Receipt:
     with narrator.step(f"load {receipt.name}") as step:
         load(control, receipt)
-        step.result(f"{len(receipt.models)} models READY")
+        count = len(receipt.models)
+        step.result(f"{count} model{'s' if count > 1 else ''} READY")
     with narrator.step("prove again through Triton") as step:
         proof = prove_served(store, receipt, control)
         step.result(", ".join(f"{name} |delta| {fact['max_abs_delta']:.1e}" for name, fact in proof.items()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,17 +17,25 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sextant.columns import Column
-from sextant.errors import ConversionError, LaunchRefused, MissingExtra, ModelFailed, RequestRefused
+from sextant.errors import (
+    ConversionError,
+    LaunchRefused,
+    MissingExtra,
+    ModelFailed,
+    ModelNotReady,
+    ParityError,
+    RequestRefused,
+)
 from sextant_export.copying import Copied, copied
-from sextant_export.member import PROOF_ROWS, original_of, proof_rows, triton_model
+from sextant_export.member import PROOF_ROWS, doubted, logged_wide, original_of, proof_rows, triton_model
 from sextant_export.narration import Narrator, Silence
-from sextant_export.observed import read_rows
+from sextant_export.observed import read_rows, require_rows
 from sextant_export.parity import Reopened, asked, let_go
 from sextant_export.pipeline import Member, Pipeline, Serving
 from sextant_export.proof_report import Comparison, ProofReport, compared
-from sextant_export.registry import Artifact, Registry
+from sextant_export.registry import Artifact, Registry, parsed_uri
 from sextant_export.rows import Rows, length, taken
-from sextant_export.signature import Arrays, Signature
+from sextant_export.signature import Arrays, Feed, Signature
 from sextant_export.store import Candidate, Store
 from sextant_promote.control import Control
 
@@ -47,6 +55,7 @@ class _Subject:
     original: Reopened
     feed: Rows
     expected: Arrays
+    logged: Feed | None
 
     @property
     def model(self) -> str:
@@ -94,17 +103,20 @@ def prove(
     holds it. Raises the ``ExportError`` for a version that cannot be fetched, copied or asked.
     """
     narrator = narrator or Silence()
+    member_uri = parsed_uri(uri)
+    if data is not None:
+        require_rows(data)
     if control is not None:
         control.require_live()
     with tempfile.TemporaryDirectory(prefix="sextant-prove-") as folder:
-        subject = _subject(_pipeline(uri, flavor, tolerance), registry, Path(folder), rows, data, narrator)
+        subject = _subject(_pipeline(str(member_uri), flavor, tolerance), registry, Path(folder), rows, data, narrator)
         comparisons, skipped = [_here(subject, narrator)], None
         try:
             with _triton(subject, control, serve, Path(folder) / "store", narrator) as triton:
                 comparisons += [_through(subject, triton, narrator)] if triton else []
                 skipped = None if triton else NO_SERVER
         except (MissingExtra, LaunchRefused) as error:
-            skipped = f"{NO_SERVER} {error}"
+            skipped = f"{NO_SERVER.removesuffix('.')}: {error}"
         return _report(uri, subject, comparisons, skipped)
 
 
@@ -130,10 +142,19 @@ def _subject(
     with narrator.step("ask the original") as step:
         original = original_of(copy)
         feed = proof_rows(registry, artifact, copy, original, _observed(copy, data), rows)
-        expected = asked(original, feed)
+        logged = logged_wide(registry, artifact, copy)
+        expected = asked(original, feed, copy.batch)
         let_go(original)
         step.result(", ".join(f"{count:,} {part}" for part, count in feed.parts))
-    return _Subject(artifact=artifact, member=member, copy=copy, original=original, feed=feed, expected=expected)
+    return _Subject(
+        artifact=artifact,
+        member=member,
+        copy=copy,
+        original=original,
+        feed=feed,
+        expected=expected,
+        logged=logged,
+    )
 
 
 def _observed(copy: Copied, data: Path | None) -> Any:
@@ -147,9 +168,23 @@ def _here(subject: _Subject, narrator: Narrator) -> Comparison:
     converted = subject.copy.copy.converted
     by = f"ONNX Runtime {installed_version('onnxruntime')}" if converted else "its own Python in this process"
     with narrator.step(f"ask {by}") as step:
-        comparison = subject.compared(by, lambda: subject.copy.copy.answer(subject.feed))
+        comparison = _doubted(subject, subject.compared(by, lambda: subject.copy.answer(subject.feed)))
         step.result(_said(comparison))
     return comparison
+
+
+def _doubted(subject: _Subject, comparison: Comparison) -> Comparison:
+    """What the same rows cannot show: rows in other company, and rows wider than the copy takes them."""
+    if not comparison.proven or comparison.proof is None:
+        return comparison
+    asked_of = subject.copy, subject.original, subject.feed, subject.logged, subject.expected
+    try:
+        differing, of = doubted(*asked_of, subject.member.tolerance)
+    except ParityError as error:
+        return replace(comparison, refusal=str(error))
+    finally:
+        let_go(subject.original)
+    return replace(comparison, proof=replace(comparison.proof, rounded=differing, rounded_of=of))
 
 
 @contextmanager
@@ -174,10 +209,18 @@ def _through(subject: _Subject, control: Control, narrator: Narrator) -> Compari
     """The copy, asked through Triton."""
     by = f"Triton {control.version()}"
     with narrator.step(f"ask {by}") as step:
-        control.require_ready([(subject.model, subject.version)])
+        _require_served(subject, control)
         comparison = subject.compared(by, lambda: _answers(subject, control))
         step.result(_said(comparison))
     return comparison
+
+
+def _require_served(subject: _Subject, control: Control) -> None:
+    if subject.version not in control.ready().get(subject.model, set()):
+        raise ModelNotReady(
+            f"{control.url} does not serve {subject.model} version {subject.version}: promote it, or have a Triton of "
+            "its own asked, without --server and --store"
+        )
 
 
 def _answers(subject: _Subject, control: Control) -> Arrays:

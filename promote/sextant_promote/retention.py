@@ -65,9 +65,9 @@ def withdraw(store: Store, control: Control, receipt: Receipt, reason: str, befo
 
 
 def present_releases(store: Store, pipeline: str) -> set[int]:
-    """The releases whose ensembles stand in the repository, whatever their receipts say."""
+    """The releases whose ensembles stand in the repository, whatever their receipts say; a model may be so called."""
     name = re.compile(rf"{re.escape(pipeline)}\.r(\d+)")
-    matches = (name.fullmatch(path.name) for path in store.models.iterdir())
+    matches = (name.fullmatch(model) for model in store.ensembles())
     return {int(match[1]) for match in matches if match}
 
 

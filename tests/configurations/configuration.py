@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +30,7 @@ class Configuration:
     """
     *model*, trained on *data* and logged in *flavor*.
 
-    *quick* ones stand for their kind in a short run. *needs* names the folder of real data it cannot do without, and
-    *member* is what the spec says of it besides its URI.
+    *quick* ones stand for their kind in a short run. *needs* names the folder of real data it cannot do without.
     """
 
     flavor: str
@@ -40,7 +39,6 @@ class Configuration:
     fit: Callable[[], Fitted] = field(repr=False)
     quick: bool = False
     needs: str | None = None
-    member: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -231,12 +231,6 @@ REGRESSORS = (
 
 BESIDE_A_CHECKOUT = (
     _survey("KNeighborsRegressor", lambda: neighbors.KNeighborsRegressor(3), "position", kind=distinct_fingerprints),
-    _survey(
-        "KNeighborsRegressor, several of one fingerprint",
-        lambda: neighbors.KNeighborsRegressor(3),
-        "position",
-        member={"flavor": "python_function"},
-    ),
     _survey("ExtraTreesRegressor", lambda: ensemble.ExtraTreesRegressor(40, random_state=0), "position"),
     _survey("RandomForestClassifier", lambda: ensemble.RandomForestClassifier(60, random_state=0), "floor"),
     _sentences("TfidfVectorizer, LogisticRegression", _logistic),

@@ -56,7 +56,7 @@ class Workshop:
 
     def page(self, configuration: Configuration, *, instances: int = 1, **member: Any) -> Pipeline:
         """The pipeline of one member that serves *configuration* under its name."""
-        asked = {"model_uri": f"models:/{configuration.name}/1", **configuration.member, **member}
+        asked = {"model_uri": f"models:/{configuration.name}/1", **member}
         return Pipeline.from_mapping(
             {
                 "name": configuration.name,

@@ -134,7 +134,7 @@ def test_where_no_triton_can_be_had_the_report_says_so(world):
 
     assert report.proven
     assert len(report.comparisons) == 1
-    assert report.skipped.startswith("No Triton was asked. an embedded Triton needs an extra: pip install")
+    assert report.skipped.startswith("No Triton was asked: an embedded Triton needs an extra: pip install")
 
 
 def test_a_file_of_another_table_is_refused_in_words(sextant, loans, tmp_path):
@@ -144,6 +144,25 @@ def test_a_file_of_another_table_is_refused_in_words(sextant, loans, tmp_path):
 
     assert code == 1
     assert "loans.csv: expected a column 'age', got none" in told
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "sentence"),
+    [
+        (("--data", "absent.csv"), 1, "absent.csv: expected a file of rows, got no such file"),
+        (("--html", "absent/page.html"), 2, "absent/page.html: there is no folder absent; make it first"),
+        (("--tolerance", "0"), 2, "0.0 is not in the range x>0"),
+    ],
+)
+def test_what_would_fail_at_the_end_is_said_before_anything_is_fetched(
+    sextant, tmp_path, monkeypatch, option, code, sentence
+):
+    monkeypatch.chdir(tmp_path)
+
+    found, _, told = sextant("models:/forest@champion", *option)
+
+    assert (found, "fetch" in told) == (code, False)
+    assert sentence in told
 
 
 def test_a_server_out_of_reach_is_found_before_anything_is_fetched(sextant):

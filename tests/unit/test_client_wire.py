@@ -133,6 +133,17 @@ def test_a_failure_is_told_without_tritons_trimmings():
     assert str(told) == "x: expected [-1,5]."
 
 
+@pytest.mark.parametrize(
+    ("status", "sentence", "advice"),
+    [
+        ("NOT_FOUND", "Request for unknown model: 'locate' is not found", ": `sextant status` lists what is served"),
+        ("UNAVAILABLE", "This protocol is restricted, expecting header 'x'", ": give the server's token"),
+    ],
+)
+def test_where_triton_only_says_what_is_wrong_we_say_what_to_do(status, sentence, advice):
+    assert str(failures.failure(INFER, status, sentence)).startswith(f"{sentence}{advice}")
+
+
 def test_a_failure_in_a_split_batch_says_which_rows():
     part = transport.ModelInfer("locate", {}, (), rows=(64, 128))
 

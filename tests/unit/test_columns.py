@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sextant.columns import TYPES, Column, decode, encode, tensor_names
-from sextant.errors import InputRefused
+from sextant.errors import InputRefused, ModelFailed
+from sextant.predictions import answered
 from sextant.tensors import Tensor
 
 VALUES = {
@@ -41,6 +42,8 @@ def test_every_type_was_tried():
     ("kind", "raw", "sentence"),
     [
         ("datetime", b"yesterday", "born: expected a datetime as ISO 8601"),
+        ("datetime", b"9999-12-31", "born: expected a datetime as ISO 8601"),
+        ("datetime", b"now", "born: expected a datetime as ISO 8601"),
         ("json", b"{", "born: expected JSON"),
         ("string", b"a\xff", "born: expected UTF-8 text"),
     ],
@@ -66,3 +69,24 @@ def test_tensor_names_are_safe_and_all_different(names):
 
 
 _SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
+
+NEVER = np.array(["9999-12-31", "1600-01-01"], "M8[s]")
+
+
+@pytest.mark.parametrize("never", [*NEVER, *NEVER.tolist()])
+def test_a_day_that_nanoseconds_do_not_reach_is_refused_instead_of_being_another(never):
+    with pytest.raises(ValueError, match="is not between 1678 and 2261"):
+        encode([never], "datetime")
+    with pytest.raises(ModelFailed, match="is not between 1678 and 2261"):
+        answered([never], [Column(name="until", tensor="until", type="datetime")], 1)
+
+
+def test_no_datetime_and_the_nanoseconds_of_pandas_come_back():
+    pandas = pytest.importorskip("pandas")
+    values = [pandas.NaT, pandas.Timestamp("2026-11-22T18:00:00.123456789")]
+
+    back = decode(encode(values, "datetime"), "datetime")
+
+    assert np.isnat(back[0])
+    assert str(back[1]) == "2026-11-22T18:00:00.123456789"

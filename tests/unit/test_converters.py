@@ -98,6 +98,41 @@ def test_a_flavour_without_a_converter_is_refused_with_advice(tmp_path, installe
         convert(artifact(tmp_path, fastai={}, python_function={}))
 
 
+def broken():
+    raise ModuleNotFoundError("No module named 'curves'")
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (broken, "the converter of exact cannot be loaded: ModuleNotFoundError: No module named 'curves'"),
+        (lambda: SimpleNamespace(convert=lambda *_: 1 / 0), "the converter of exact failed: ZeroDivisionError"),
+        (lambda: SimpleNamespace(convert=lambda *_: None), "the converter of exact gave a NoneType"),
+    ],
+)
+def test_a_converter_of_somebody_elses_that_breaks_is_a_reason_and_no_traceback(tmp_path, installed, load, said):
+    converters.converters()["exact"] = SimpleNamespace(name="exact", load=load)
+
+    assert said in convert(artifact(tmp_path, exact={}, good={})).refused["exact"]
+    with pytest.raises(ConversionError, match=said):
+        convert(artifact(tmp_path, exact={}))
+
+
+def test_a_flavour_that_was_refused_before_is_not_tried_again(tmp_path, installed):
+    model = artifact(tmp_path, rough={}, good={})
+
+    assert convert(model, refused={"good": "its graph cannot be mended"}).source.flavor == "rough"
+
+
+def test_a_graph_whose_converter_is_gone_says_so(tmp_path, installed):
+    model = artifact(tmp_path, good={})
+    graph = convert(model).model
+    del converters.converters()["good"]
+
+    with pytest.raises(ConversionError, match=r"was made of good, and its converter is not installed any more"):
+        source(model, graph)
+
+
 @pytest.fixture
 def sensorcurve(tmp_path, monkeypatch) -> Path:
     """The package of the documentation, installed: its file, and what pip makes of its pyproject.toml."""

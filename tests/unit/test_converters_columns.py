@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import xgboost
 from sklearn import datasets
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, StackingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -79,6 +80,36 @@ PIPELINES: dict[str, Any] = {
         ColumnTransformer([("n", StandardScaler(), make_column_selector(dtype_include=np.floating))]),
         LogisticRegression(),
     ),
+    "columns by slices and masks": make_pipeline(
+        ColumnTransformer(
+            [
+                ("w", OneHotEncoder(handle_unknown="ignore"), slice(None, 2)),
+                ("n", StandardScaler(), [False, False, True, True, False, False, False]),
+                ("m", StandardScaler(), slice(-1, None)),
+            ]
+        ),
+        LogisticRegression(),
+    ),
+    "columns from one name to another": make_pipeline(
+        ColumnTransformer(
+            [
+                ("w", OneHotEncoder(handle_unknown="ignore"), slice("grape, by name", "bottle")),
+                ("n", StandardScaler(), slice("alcohol %", None)),
+                ("y", StandardScaler(), lambda table: table.columns == "year"),
+            ]
+        ),
+        LogisticRegression(),
+    ),
+    "columns inside a member": CalibratedClassifierCV(
+        make_pipeline(
+            ColumnTransformer(
+                [("w", OneHotEncoder(handle_unknown="ignore"), slice(2)), ("n", StandardScaler(), slice(2, None))]
+            ),
+            LogisticRegression(),
+        ),
+        method="isotonic",
+        cv=3,
+    ),
     "lightgbm": make_pipeline(encoded(sparse_threshold=0), lightgbm.LGBMClassifier(n_estimators=5, verbose=-1)),
     "stack": make_pipeline(encoded(), StackingClassifier([("a", LogisticRegression())], cv=3)),
 }
@@ -119,6 +150,16 @@ def test_numbers_that_are_selected_by_name_stay_apart(tmp_path):
 
     assert copy.exact
     assert [tensor.name for tensor in copy.graph.inputs] == ["year", "alcohol", "phenols"]
+
+
+@pytest.mark.parametrize("columns", [slice(1, None), [False, True, True], lambda table: table.dtypes == "float64"])
+def test_numbers_that_are_counted_are_one_matrix(tmp_path, columns):
+    model = make_pipeline(ColumnTransformer([("n", StandardScaler(), columns)]), LogisticRegression())
+
+    copy = copied(tmp_path, "sklearn", model.fit(TABLE[NUMBERS], KIND), TABLE[NUMBERS])
+
+    assert copy.exact
+    assert copy.graph.inputs == (Tensor("features", "FP32", (3,)),)
 
 
 def test_numbers_without_names_are_one_matrix(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from sklearn import datasets
+from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -128,6 +129,28 @@ CLASSIFIERS: dict[str, tuple[Any, Any, Any]] = {
         BREAST,
         BENIGN,
     ),
+    "calibrated by a sigmoid, two classes": (CalibratedClassifierCV(scaled(LinearSVC()), cv=3), BREAST, BENIGN),
+    "calibrated by the scores of a pipeline": (CalibratedClassifierCV(scaled(SVC()), cv=3), BREAST, BENIGN),
+    "calibrated by the scores of boosting": (
+        CalibratedClassifierCV(HistGradientBoostingClassifier(max_iter=8), cv=3),
+        WINE,
+        COLOUR,
+    ),
+    "calibrated isotonic between its points": (
+        CalibratedClassifierCV(GaussianNB(), method="isotonic", cv=3),
+        WINE,
+        COLOUR,
+    ),
+    "calibrated isotonic by scores": (
+        CalibratedClassifierCV(scaled(LogisticRegression()), method="isotonic", cv=3, ensemble=False),
+        BREAST,
+        BENIGN == 1,
+    ),
+    "calibrated isotonic where no class is likely": (
+        CalibratedClassifierCV(RandomForestClassifier(30, **SEED), method="isotonic", cv=3),
+        WINE,
+        KIND,
+    ),
     "one against the rest": (OneVsRestClassifier(scaled(LogisticRegression())), WINE, KIND),
     "gaps filled": (make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()), GAPS, KIND),
     "gaps filled and marked": (
@@ -143,6 +166,23 @@ CLASSIFIERS: dict[str, tuple[Any, Any, Any]] = {
         make_pipeline(
             ColumnTransformer([("a", MinMaxScaler(), [0, 1]), ("b", StandardScaler(), slice(2, 6))]),
             LogisticRegression(),
+        ),
+        WINE,
+        KIND,
+    ),
+    "columns by what they are not": (
+        make_pipeline(
+            ColumnTransformer(
+                [
+                    ("a", MinMaxScaler(), np.arange(13) % 5 == 0),
+                    ("b", StandardScaler(), slice(7, None)),
+                    ("c", RobustScaler(), lambda rows: [place % 4 == 1 for place in range(rows.shape[1])]),
+                    ("d", "passthrough", [-1, -2]),
+                    ("e", StandardScaler(), slice(None, 4, 2)),
+                    ("f", "passthrough", np.array([3])),
+                ]
+            ),
+            LogisticRegression(max_iter=5000),
         ),
         WINE,
         KIND,
@@ -274,6 +314,29 @@ def test_large_numbers_do_not_lose_the_answer(tmp_path):
     assert copy.proof.max_abs_delta < 1e-5
 
 
+@pytest.mark.parametrize("forest", [RandomForestRegressor, ExtraTreesRegressor])
+def test_a_forest_far_from_zero_is_as_near_as_float32_can_say(tmp_path, forest):
+    """40 leaves of 4.86e6, summed in float32, would be off by several of its last places of 0.5; one target is near."""
+    metres = np.c_[4.8649e6 + 0.8 * PROGRESS, PROGRESS - 7500, PROGRESS]
+
+    copy = copied(tmp_path, "sklearn", forest(40, **SEED).fit(DIABETES, metres), DIABETES)
+
+    assert copy.exact
+    assert copy.proof.max_abs_delta <= 0.25
+
+
+def test_an_answer_near_zero_stays_as_it_was():
+    """Leaves would lose their last places by their distance from a middle that is further away than they are."""
+    counts = np.where(PROGRESS > 100, np.floor(PROGRESS), 0.0)
+    model = RandomForestRegressor(**FEW).fit(DIABETES, counts)
+
+    session = ort.InferenceSession(graph_of(model, 10).SerializeToString())
+    rows = DIABETES.astype(np.float32)
+    (given,) = session.run(None, {"features": rows})
+
+    assert np.array_equal(given[:, 0], model.predict(rows).astype(np.float32))
+
+
 @pytest.mark.parametrize("method", ["predict_proba", "transform"])
 def test_a_model_answers_with_the_method_it_was_logged_with(tmp_path, method):
     model = scaled(PCA(3)) if method == "transform" else scaled(LogisticRegression())
@@ -323,14 +386,18 @@ def test_a_graph_is_written_for_the_oldest_target(model):
             "with categorical_features is not known: put an",
         ),
         (
+            CalibratedClassifierCV(GaussianNB(), method="temperature", cv=2),
+            "CalibratedClassifierCV of temperature is not known: fit it with sigmoid or isotonic",
+        ),
+        (
             TransformedTargetRegressor(Ridge(), func=np.sqrt, inverse_func=np.cbrt, check_inverse=False),
             "undoes FunctionTransformer is not known",
         ),
     ],
-    ids=["dummy", "function", "imputer", "categories", "target"],
+    ids=["dummy", "function", "imputer", "categories", "calibration", "target"],
 )
 def test_what_nobody_translates_is_named_with_advice(model, said):
-    model.fit(np.abs(WINE[:, :3] // 1 % 7), PROGRESS[: len(WINE)])
+    model.fit(np.abs(WINE[:, :3] // 1 % 7), KIND if is_classifier(model) else PROGRESS[: len(WINE)])
 
     with pytest.raises(ConversionError, match=said):
         graph_of(model, 3)

@@ -19,7 +19,7 @@ CALLS = [
     for name, _ in inspect.getmembers(BaseDeploymentClient, inspect.isfunction)
     if not name.startswith("_") and name in vars(deployments.TritonDeployments)
 ]
-LEFT_TO_MLFLOW = {"explain", "predict_stream"}
+LEFT_TO_MLFLOW = {"predict_stream"}
 
 
 def test_mlflow_takes_the_module_for_a_plugin():
@@ -43,7 +43,7 @@ def test_a_call_has_mlflows_own_signature(call):
 
 
 def test_every_call_of_mlflows_is_answered():
-    """But for explaining and streaming, which MLflow itself refuses."""
+    """But for streaming, which MLflow itself refuses."""
     theirs = {name for name, _ in inspect.getmembers(BaseDeploymentClient, inspect.isfunction) if name[0] != "_"}
 
     assert theirs - set(CALLS) == LEFT_TO_MLFLOW
@@ -63,6 +63,22 @@ def test_an_endpoint_is_no_call_away(verb):
         getattr(client, f"{verb}_endpoint")("blue")
 
     assert refused.value.error_code == "NOT_IMPLEMENTED"
+
+
+def test_an_explanation_is_refused_in_a_sentence():
+    with pytest.raises(MlflowException, match="explains no answer") as refused:
+        deployments.TritonDeployments("triton").explain("x", df=None)
+
+    assert refused.value.error_code == "NOT_IMPLEMENTED"
+
+
+def test_an_option_is_named_as_it_was_given_not_by_its_place_in_a_page():
+    @in_mlflow_words
+    def refuse():
+        raise PipelineError(("members.model.tolerance: expected a number above 0, got 'low'",))
+
+    with pytest.raises(MlflowException, match=r"(?m)^tolerance: expected"):
+        refuse()
 
 
 def test_a_flavour_without_a_model_is_refused():

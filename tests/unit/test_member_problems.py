@@ -56,6 +56,14 @@ def test_what_is_wrong_is_said_with_its_address(member, sentence):
         ({"compute_capabilities": "8.9"}, "compute_capabilities: expected compute capabilities like"),
         ({"compute_capabilities": ["sm89"]}, "compute_capabilities[0]: 'sm89' is no compute capability like '8.9'"),
         ({"profile": {"ids": {"min": [1]}}}, "profile.ids.opt: missing"),
+        (
+            {"profile": {"ids": {"min": [1, 9], "opt": [8, 4], "max": [64, 16]}}},
+            "profile.ids: expected min <= opt <= max on every axis, got [1, 9], [8, 4], [64, 16]",
+        ),
+        (
+            {"profile": {"ids": {"min": [1], "opt": [8, 4], "max": [64, 16]}}},
+            "profile.ids: expected as many axes in min, opt and max, got [1], [8, 4], [64, 16]",
+        ),
         ({"profile": {"ids": {"min": [0], "opt": [1], "max": [1]}}}, "profile.ids.min: expected a list of sizes"),
         ({"builder": "trtexec"}, "builder: 'trtexec' is no builder"),
     ],
@@ -64,6 +72,10 @@ def test_what_is_wrong_with_plans_is_said_with_its_address(tensorrt, sentence):
     problems = said(target="tensorrt", tensorrt=tensorrt)
 
     assert any(problem.startswith(f"members.m.tensorrt.{sentence}") for problem in problems), problems
+
+
+def test_a_member_without_a_uri_is_told_that_it_is_missing():
+    assert [str(problem) for problem in members_problems({"m": {}}, "members")] == ["members.m.model_uri: missing"]
 
 
 def member_of(value):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from google.protobuf.json_format import MessageToJson
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema, TensorSpec
@@ -16,11 +19,12 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 import fake_pb_utils
 import pyfunc_models
 from sextant.backend import Shell
-from sextant.blocks.pyfunc import Pyfunc
+from sextant.blocks.pyfunc import Pyfunc, share_cores
 from sextant.errors import ConversionError, InputRefused, ModelFailed, ParametersError, RequestRefused
 from sextant_client.dataframe import Table
 from sextant_export.copies.pyfunc import own_python
 from sextant_export.pipeline import Serving
+from sextant_export.store import digest
 
 WORDS = ModelSignature(inputs=Schema([ColSpec("string", "word")]), outputs=Schema([ColSpec("long")]))
 
@@ -279,8 +283,27 @@ def test_a_model_that_cannot_be_loaded_is_named_with_the_reason(tmp_path):
     artifact = pyfunc_models.save(tmp_path / "m", pyfunc_models.lengths, WORDS)
     (artifact.path / "python_model.pkl").write_bytes(b"not a pickle")
 
-    with pytest.raises(ConversionError, match="models:/m/1 cannot be served by its own Python: the model in m cannot"):
+    with pytest.raises(ConversionError, match="models:/m/1 cannot be served by its own Python: the model cannot"):
         own_python(artifact)
+
+
+def test_a_reason_does_not_name_the_folder_that_is_gone_when_it_is_read(tmp_path):
+    artifact = pyfunc_models.save(tmp_path / "m", pyfunc_models.lengths, WORDS)
+    (artifact.path / "python_model.pkl").unlink()
+
+    with pytest.raises(ConversionError, match=r"python_model\.pkl") as refusal:
+        own_python(artifact)
+
+    assert str(artifact.path) not in str(refusal.value)
+
+
+def test_mlflow_may_speak_again_after_a_load(tmp_path):
+    """The lines of `mlflow deployments create` stopped at the first model that was served by its own Python."""
+    before = logging.getLogger("mlflow").level
+
+    own_python(pyfunc_models.save(tmp_path / "m", pyfunc_models.lengths, WORDS))
+
+    assert logging.getLogger("mlflow").level == before
 
 
 def test_the_files_of_a_version_are_whole_and_its_own(census, tmp_path):
@@ -320,8 +343,48 @@ def test_an_archive_that_is_in_the_store_is_not_built_again(census, tmp_path):
     assert copy.archive == tmp_path / "environment.tar.gz"
 
 
+def stored(copy, folder):
+    """*copy* in a store, behind the shell of an earlier Sextant."""
+    folder.mkdir()
+    copy.write(folder)
+    (folder / "model.py").write_text("# an earlier shell\n")
+    return folder
+
+
+def test_what_a_store_holds_already_stays_as_it_is_whatever_shell_it_has(census, tmp_path):
+    """A version is written once, and a newer Sextant must be able to promote it again."""
+    there = stored(census, tmp_path / "there")
+    (tmp_path / "again").mkdir()
+
+    fetched = replace(census.artifact, digest=digest(census.artifact.path))
+    own_python(fetched, stored=there).write(tmp_path / "again")
+
+    assert digest(tmp_path / "again") == digest(there)
+
+
+def test_another_model_under_the_same_number_is_not_taken_for_the_stored_one(census, tmp_path):
+    there = stored(census, tmp_path / "there")
+    (there / "artifact" / "conda.yaml").unlink()
+
+    fetched = replace(census.artifact, digest=digest(census.artifact.path))
+    assert own_python(fetched, stored=there).stored is None
+
+
 def test_an_example_that_mlflow_cannot_read_again_is_no_example(tmp_path):
     """An Object's datetime is logged as a number, which MLflow then refuses to read as a datetime."""
     copy = own_python(pyfunc_models.census(tmp_path / "census", example=pyfunc_models.people(2)))
 
     assert copy.row_wise
+
+
+@pytest.mark.parametrize(("already", "threads"), [(None, "3"), ("8", "8")])
+def test_its_libraries_compute_in_the_threads_that_the_spec_gives_it(census, monkeypatch, already, threads):
+    """With all cores for each of its copies, XGBoost answers a tenth of the requests."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if already:
+        monkeypatch.setenv("OMP_NUM_THREADS", already)
+    config = census.configs("census", Serving(intra_op_thread_count=3), [1]).main
+
+    share_cores(MessageToJson(config, preserving_proto_field_name=True))
+
+    assert os.environ["OMP_NUM_THREADS"] == threads

@@ -57,6 +57,13 @@ def test_of_a_long_example_the_first_rows_are_asked():
     assert proof_feed([MATRIX], [{"features": ROWS}], 100, 7).parts[0] == ("logged example", 256)
 
 
+def test_rows_that_were_never_logged_are_not_called_an_example():
+    observed = proof_feed([MATRIX], [{"features": ROWS}], 100, 7, first="observed")
+
+    assert observed.parts[0] == ("observed", 256)
+    assert proof_feed([MATRIX], [], 100, 7, imagine=True).parts[0][0] == "imagined"
+
+
 def test_the_same_seed_draws_the_same_rows():
     again, other = drawn(), proof_feed([MATRIX], [{"features": ROWS}], 1000, 8)
 

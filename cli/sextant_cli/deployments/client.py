@@ -122,6 +122,13 @@ class TritonDeployments(BaseDeploymentClient):  # type: ignore[misc]  # MLflow h
         return predictions(answer, word, single_numbers(target.store, name))
 
     @in_mlflow_words
+    def explain(self, deployment_name: str | None = None, df: Any = None, endpoint: str | None = None) -> Any:  # noqa: ARG002  MLflow's words
+        """Refuse: an answer is all that a served copy gives."""
+        raise refusal(
+            "NOT_IMPLEMENTED", "a Triton explains no answer: ask an explainer of the registered model instead"
+        )
+
+    @in_mlflow_words
     def list_endpoints(self) -> list[dict[str, Any]]:
         """The one endpoint that a target has: its Triton."""
         return [self.get_endpoint(self._target().server[0])]

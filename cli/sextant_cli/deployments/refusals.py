@@ -12,6 +12,8 @@ from mlflow.protos.databricks_pb2 import ErrorCode
 
 from sextant import errors
 
+_PAGE = "members.model."
+"""Where an option stands in the page that is made of it, which nobody wrote."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -63,6 +65,6 @@ def in_mlflow_words(call: Callable[P, T]) -> Callable[P, T]:
         try:
             return call(*args, **kwargs)
         except errors.SextantError as error:
-            raise refusal(code_of(error), str(error)) from error
+            raise refusal(code_of(error), str(error).replace(_PAGE, "")) from error
 
     return said

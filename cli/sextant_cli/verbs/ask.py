@@ -55,8 +55,15 @@ def _plain(answers: Any) -> Any:
     if isinstance(answers, list):
         return [_plain(answer) for answer in answers]
     if isinstance(answers, Mapping):
-        return {name: np.asarray(array).tolist() for name, array in answers.items()}
+        return {name: _text(np.asarray(array).tolist()) for name, array in answers.items()}
     return answers.to_dict()
+
+
+def _text(value: Any) -> Any:
+    """Bytes as the text they are, which JSON can hold; what is no UTF-8 keeps its escapes."""
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _words(answer: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,10 +14,24 @@ from sextant_export.environment import ARCHIVE, HOME, PYTHON, build_archive
 from sextant_export.registry import Registry
 
 
+def _minor(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"3\.\d{1,2}", value):
+        raise click.BadParameter(f"expected a Python to its minor version, like {PYTHON}, got {value!r}")
+    return value
+
+
 @click.command()
 @click.argument("uri", metavar="MODEL_URI")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help=f"Write it here, as {ARCHIVE}.")
-@click.option("--python", default=PYTHON, show_default=True, help="The server's Python, to its minor version.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=options.output,
+    help=f"Write it here, as {ARCHIVE}.",
+)
+@click.option(
+    "--python", default=PYTHON, show_default=True, callback=_minor, help="The server's Python, to its minor version."
+)
 @click.option("--home", default=HOME, show_default=True, help="The folder in which the server has that Python.")
 @options.registry
 @options.as_json

@@ -30,7 +30,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, min_open=True),
     help="The largest |delta| of a real output; without it, it follows the answers' own spread.",
 )
 @options.registry
@@ -50,8 +50,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @options.token
 @click.option("--no-server", is_flag=True, help="Ask no Triton, not even one of its own.")
-@click.option("--html", "html_path", type=_FILE, help="Write the report as one HTML page.")
-@click.option("--report", "report_path", type=_FILE, help="Write the report as JSON.")
+@click.option("--html", "html_path", type=_FILE, callback=options.output, help="Write the report as one HTML page.")
+@click.option("--report", "report_path", type=_FILE, callback=options.output, help="Write the report as JSON.")
 @options.as_json
 def prove(
     uri: str,

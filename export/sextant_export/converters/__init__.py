@@ -9,7 +9,7 @@ than MLflow's predict gives; ``known_rows(artifact)``, rows of the graph's input
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -17,8 +17,8 @@ from typing import Any
 
 import onnx
 
-from sextant.errors import ConversionError
-from sextant_export.original import Original, pyfunc_original
+from sextant.errors import ConversionError, SextantError
+from sextant_export.original import Original, first_line, pyfunc_original
 from sextant_export.problem import guess
 from sextant_export.registry import Artifact
 from sextant_export.signature import Feed
@@ -59,29 +59,51 @@ def converters() -> Mapping[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def convert(artifact: Artifact, flavor: str | None = None) -> Conversion:
+def convert(artifact: Artifact, flavor: str | None = None, refused: Mapping[str, str] | None = None) -> Conversion:
     """
     *artifact* as an ONNX graph, of *flavor* alone or of the most exact flavour that can be converted.
 
-    ``ConversionError`` says for each flavour why it cannot.
+    Flavours that were *refused* before are not tried again. ``ConversionError`` says for each flavour why it cannot.
     """
-    refused: dict[str, str] = {}
-    for name, converter in _candidates(artifact, flavor):
+    candidates, unloadable = _candidates(artifact, flavor)
+    told = {**unloadable, **(refused or {})}
+    for name, converter in candidates:
+        if name in told:
+            continue
         try:
-            model = converter.convert(artifact, artifact.signature)
+            model = _graph(artifact, name, converter)
         except ConversionError as error:
-            refused[name] = str(error)
+            told[name] = str(error)
             continue
         model.metadata_props.add(key=FLAVOR, value=name)
-        return Conversion(model=model, source=_source(artifact, name, converter), refused=refused)
-    raise ConversionError(_sentence(artifact, refused))
+        return Conversion(model=model, source=_source(artifact, name, converter), refused=told)
+    raise ConversionError(_sentence(artifact, told))
 
 
 def source(artifact: Artifact, model: onnx.ModelProto) -> Source:
-    """What the graph *model*, converted before from *artifact*, was made of."""
+    """What the graph *model*, converted before from *artifact*, was made of; ConversionError where none can say."""
     said = {entry.key: entry.value for entry in model.metadata_props}
-    (found, *_) = _candidates(artifact, said.get(FLAVOR))
-    return _source(artifact, *found)
+    candidates, unloadable = _candidates(artifact, said.get(FLAVOR))
+    if not candidates:
+        made_of = said.get(FLAVOR, "a flavour it does not name")
+        why = "; ".join(unloadable.values()) or "its converter is not installed any more: install it again"
+        raise ConversionError(f"the copy of {artifact.version} in the store was made of {made_of}, and {why}")
+    return _source(artifact, *candidates[0])
+
+
+def _graph(artifact: Artifact, flavor: str, converter: Any) -> onnx.ModelProto:
+    """What *converter* makes; whatever it raises that is no word of ours is why it cannot."""
+    try:
+        model = converter.convert(artifact, artifact.signature)
+    except SextantError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise ConversionError(f"{artifact.version}: the converter of {flavor} failed: {said}") from error
+    if not isinstance(model, onnx.ModelProto):
+        came = type(model).__name__
+        raise ConversionError(f"{artifact.version}: the converter of {flavor} gave a {came}, expected an ONNX graph")
+    return model
 
 
 def _source(artifact: Artifact, flavor: str, converter: Any) -> Source:
@@ -90,11 +112,24 @@ def _source(artifact: Artifact, flavor: str, converter: Any) -> Source:
     return Source(flavor=flavor, original=partial(original, artifact), known_rows=partial(known_rows, artifact))
 
 
-def _candidates(artifact: Artifact, flavor: str | None) -> Iterator[tuple[str, Any]]:
+def _candidates(artifact: Artifact, flavor: str | None) -> tuple[list[tuple[str, Any]], dict[str, str]]:
+    """The converters to try, most exact first, and why the others cannot be loaded."""
     known = converters()
     wanted = _wanted(artifact, flavor) if flavor else artifact.flavors
-    loaded = [(name, known[name].load()) for name in wanted if name in known]
-    yield from sorted(loaded, key=lambda pair: (-getattr(pair[1], "EXACTNESS", 50), pair[0]))
+    loaded = {name: _loaded(known[name]) for name in wanted if name in known}
+    unloadable = {name: module for name, module in loaded.items() if isinstance(module, str)}
+    modules = [pair for pair in loaded.items() if pair[0] not in unloadable]
+    return sorted(modules, key=lambda pair: (-getattr(pair[1], "EXACTNESS", 50), pair[0])), unloadable
+
+
+def _loaded(entry: EntryPoint) -> Any:
+    """The module of a converter, which may be anybody's; in words why there is none, where it breaks at import."""
+    try:
+        return entry.load()
+    except SextantError:
+        raise
+    except Exception as error:  # noqa: BLE001 - somebody else's module
+        return f"the converter of {entry.name} cannot be loaded: {type(error).__name__}: {first_line(error)}"
 
 
 def _wanted(artifact: Artifact, flavor: str) -> list[str]:

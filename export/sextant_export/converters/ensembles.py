@@ -63,7 +63,7 @@ class Sets:
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
     """
-    Trees whose values are summed on *base*, or averaged.
+    Trees whose values are summed on *base*.
 
     *width* is how many features a row has; what *sets* decide stands behind them, in order.  *strict* is ``x < t``
     instead of ``x <= t``.  *wide* is float64 instead of float32.
@@ -74,7 +74,6 @@ class Ensemble:
     width: int
     strict: bool = False
     wide: bool = False
-    average: bool = False
     sets: Sequence[Sets] = field(default=())
 
     @property
@@ -165,7 +164,7 @@ def _attributes(ensemble: Ensemble) -> dict[str, Any]:
     split = "BRANCH_LT" if ensemble.strict else "BRANCH_LEQ"
     return {
         "n_targets": len(ensemble.base),
-        "aggregate_function": "AVERAGE" if ensemble.average else "SUM",
+        "aggregate_function": "SUM",
         "nodes_treeids": numbers.tolist(),
         "nodes_nodeids": places.tolist(),
         "nodes_modes": np.where(leaf, "LEAF", split).tolist(),

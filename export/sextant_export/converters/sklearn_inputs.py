@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from onnx import TensorProto
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from sklearn.base import BaseEstimator, TransformerMixin, is_classifier
@@ -22,6 +21,7 @@ from sklearn.preprocessing import PowerTransformer
 
 from sextant.columns import Column
 from sextant.errors import ConversionError
+from sextant_export.converters.selection import selects_by_name
 from sextant_export.converters.sklearn_parts import HISTOGRAMS, TREES
 from sextant_export.converters.tabular import is_matrix
 from sextant_export.signature import MATRIX, Signature
@@ -104,7 +104,7 @@ def needs_wide_rows(estimator: Any) -> bool:
 def needs_wide_sums(estimator: Any) -> bool:
     """Whether float32 arithmetic would be felt in the answer, or turn a row at a threshold to the other side."""
     found = list(parts(estimator))
-    if any(isinstance(part, _FELT) for part in found):
+    if any(isinstance(part, _FELT) or getattr(part, "method", None) == "isotonic" for part in found):
         return True
     steps = any(isinstance(part, TransformerMixin) and not isinstance(part, _JUMPING) for part in found)
     return any(isinstance(part, _JUMPING) or type(part).__module__.startswith(_BOOSTERS) for part in found) and steps
@@ -130,11 +130,7 @@ def parts(estimator: Any) -> Iterator[Any]:
 
 def _selects_by_name(estimator: Any) -> bool:
     found = (part for part in parts(estimator) if isinstance(part, ColumnTransformer))
-    return any(_is_name(selected) for part in found for _, _, selected in getattr(part, "transformers_", ()))
-
-
-def _is_name(selected: Any) -> bool:
-    return isinstance(selected, str) or (np.size(selected) > 0 and isinstance(np.ravel(selected)[0], str))
+    return any(selects_by_name(columns) for part in found for _, _, columns in getattr(part, "transformers_", ()))
 
 
 def _matrix(estimator: Any, signature: Signature, *, wide: bool) -> Taken:

@@ -15,18 +15,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from onnx import TensorProto
-from skl2onnx import update_registered_converter
+from skl2onnx import update_registered_converter, update_registered_parser
 from skl2onnx.common._registration import get_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, guess_proto_type
 from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 from sklearn import ensemble, neural_network, svm, tree
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.preprocessing import FunctionTransformer, Normalizer
 
-from sextant_export.converters.boosted import Boosted, write_answer, write_labels
+from sextant_export.converters.boosted import Boosted, same, write_answer, write_labels
+from sextant_export.converters.calibration import calibrated_shape, convert_calibrated
 from sextant_export.converters.forests import read_forest
 from sextant_export.converters.gaussian import convert_gaussian_classifier
 from sextant_export.converters.graph_writer import OperatorGraph, whole_labels
@@ -34,6 +36,7 @@ from sextant_export.converters.histogram import read_histogram
 from sextant_export.converters.isolation import convert_isolation
 from sextant_export.converters.neighbors import convert_neighbors, convert_neighbors_classifier, neighbors_shape
 from sextant_export.converters.perceptron import convert_perceptron, perceptron_shape
+from sextant_export.converters.selection import parse_selection
 from sextant_export.converters.steps import (
     convert_function,
     convert_imputer,
@@ -91,10 +94,17 @@ def boosted_converter(read: Callable[[Any], Boosted]) -> Converter:
             return
         labels = (given[0].full_name, None)
         model = replace(model, classes=whole_labels(model.classes))
+        if _asks_for_scores(container, operator.raw_operator):
+            model = replace(model, link=same)
         _, chances = write_labels(graph, rows, model, labels, column=False)
         graph.cast(chances, kind, output=given[1].full_name)
 
     return convert
+
+
+def _asks_for_scores(container: Any, model: Any) -> bool:
+    option = "raw_scores"
+    return bool(container.has_options(model, option) and container.get_options(model, {option: False})[option])
 
 
 def convert_forest(scope: Any, operator: Any, container: Any) -> None:
@@ -124,10 +134,11 @@ def convert_votes(scope: Any, operator: Any, container: Any) -> None:
 
 
 def register() -> None:
-    """Tell skl2onnx of what it has no name for, as far as it is installed."""
+    """Tell skl2onnx of what it has no name for, as far as it is installed, and of what it misreads."""
     # skl2onnx forbids the map of a classifier inside a nested pipeline by an option that this one lacks.
     get_converter("SklearnLinearSVC").get_allowed_options().setdefault("zipmap", [False])
     update_registered_converter(TransformedTargetRegressor, "SextantTransformedTarget", target_shape, convert_target)
+    update_registered_parser(ColumnTransformer, parse_selection)
     if find_spec("xgboost"):
         import xgboost
 
@@ -158,6 +169,7 @@ CONVERTERS: Mapping[type, Converter] = {
     **dict.fromkeys(FORESTS, convert_forest),
     **dict.fromkeys(HISTOGRAMS, boosted_converter(read_histogram)),
     ensemble.IsolationForest: convert_isolation,
+    CalibratedClassifierCV: convert_calibrated,
     GaussianProcessClassifier: convert_gaussian_classifier,
     KNeighborsClassifier: convert_neighbors_classifier,
     KNeighborsRegressor: convert_neighbors,
@@ -169,6 +181,7 @@ CONVERTERS: Mapping[type, Converter] = {
 }
 SHAPES: Mapping[type, Callable[[Any], None]] = {
     **dict.fromkeys(FORESTS[1::2], boosted_shape(read_forest)),
+    CalibratedClassifierCV: calibrated_shape,
     SimpleImputer: imputer_shape,
     FunctionTransformer: function_shape,
     KNeighborsRegressor: neighbors_shape,

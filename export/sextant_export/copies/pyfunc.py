@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from sextant.blocks.pyfunc import Pyfunc
+from sextant.blocks.pyfunc import THREADS, Pyfunc
 from sextant.environment import Wanted, difference
 from sextant.errors import ConversionError, ModelFailed, SextantError
 from sextant.predictions import learned
@@ -25,6 +25,7 @@ from sextant_export.pipeline import Serving
 from sextant_export.registry import Artifact
 from sextant_export.shells import copy_shell
 from sextant_export.signature import Arrays, Feed, Signature
+from sextant_export.store import digest
 from sextant_export.table import describe_table
 
 SHELL = "pyfunc"
@@ -37,7 +38,8 @@ class PyfuncCopy:
     A version's *artifact* behind a *block*; *signature* is MLflow's, with the outputs learnt where it says none.
 
     *archive* is the environment that O brings up for it, *row_wise* whether a row's answer is its own whatever rows
-    stand beside it; where it is not, Triton joins no requests.
+    stand beside it; where it is not, Triton joins no requests. *stored* is where a store holds it already, perhaps
+    behind an earlier shell: a version is written once.
     """
 
     artifact: Artifact
@@ -47,6 +49,7 @@ class PyfuncCopy:
     environment: str = ""
     archive: Path | None = None
     row_wise: bool = True
+    stored: Path | None = None
 
     kind = "pyfunc"
     converted = False
@@ -75,10 +78,13 @@ class PyfuncCopy:
 
     def write(self, directory: Path) -> None:
         """Put the shell, its parameters, the model's files and its environment into *directory*."""
+        left = shutil.ignore_patterns("__pycache__")
+        if self.stored is not None:
+            shutil.copytree(self.stored, directory, copy_function=_placed, ignore=left, dirs_exist_ok=True)
+            return
         copy_shell(SHELL, directory)
         text = json.dumps(self.parameters, indent=2)
         (directory / "parameters.json").write_text(f"{text}\n", encoding="utf-8")
-        left = shutil.ignore_patterns("__pycache__")
         shutil.copytree(self.artifact.path, directory / "artifact", copy_function=_placed, ignore=left)
         if self.archive is not None:
             _placed(self.archive, directory / ARCHIVE)
@@ -101,6 +107,7 @@ class PyfuncCopy:
     def _config(self, name: str, serving: Serving, versions: Iterable[int]) -> Any:
         config = block_config(name, cast("Any", self), serving, versions)
         config.instance_group[0].count = serving.instances
+        config.parameters[THREADS].string_value = str(serving.intra_op_thread_count)
         config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
         if not self.row_wise:
             config.ClearField("dynamic_batching")
@@ -138,7 +145,18 @@ def own_python(
         environment=str(difference(wanted)),
         archive=_archive(artifact, wanted, stored) if archive else None,
         row_wise=row_wise,
+        stored=stored if stored is not None and _is_the_same(stored, artifact, parameters) else None,
     )
+
+
+def _is_the_same(stored: Path, artifact: Artifact, parameters: dict[str, Any]) -> bool:
+    """Whether the folder *stored* holds this very model, asked in the same way."""
+    try:
+        there = json.loads((stored / "parameters.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    asked_alike = all(there.get(key) == parameters.get(key) for key in ("form", "inputs", "outputs", "matrix"))
+    return asked_alike and digest(stored / "artifact") == artifact.digest
 
 
 def _parameters(signature: Signature, wanted: Wanted, *, matrix: bool) -> dict[str, Any]:
