@@ -3,9 +3,10 @@ Every flavour: real models, registered, exported, served by a Triton, each prove
 
 One row for each configuration of ``tests/configurations``: converted or served by its own Python, rows compared, the
 largest difference in units of the answer, labels that differ (those the original itself cannot tell, and those
-nobody can explain), and the seconds that export and the proof through Triton took. The first proof is at export,
-in this process; the second asks Triton. Each has a thousand seeded rows inside the ranges of the logged example, rows
-on tree thresholds and one float32 to each side, and missing values where the original answers them.
+nobody can explain), logged rows that the original answers otherwise once they are float32, and the seconds that
+export and the proof through Triton took. The first proof is at export, in this process; the second asks Triton. Each
+has a thousand seeded rows inside the ranges of the logged example, rows on tree thresholds and one float32 to each
+side, and missing values where the original answers them.
 
 ``--table PATH`` writes the rows as Markdown, ``--only WORD`` keeps the configurations with that word in their name.
 """
@@ -41,6 +42,7 @@ HEADS = (
     "max delta",
     "tolerance",
     "labels differ",
+    "rounded",
     "export s",
     "proof s",
 )
@@ -140,6 +142,7 @@ def tell(row: Row) -> None:
     report(f"{name}.max_abs_delta", delta, "answer's unit", target=f"<= {allowed:.2g}", ok=delta <= allowed)
     report(f"{name}.rows_on_an_edge", sum(row.explained.values()), "rows")
     report(f"{name}.unexplained", row.unexplained, "rows", target="0", ok=row.unexplained == 0)
+    report(f"{name}.rounded_to_float32", row.member["proof"]["rounded_to_float32"]["differ"], "rows")
     report(f"{name}.export", round(row.export_s, 2), "s")
     report(f"{name}.served_proof", round(row.proof_s, 2), "s")
 
@@ -166,13 +169,15 @@ def cells(row: Row) -> list[str]:
     """One line of the table."""
     one = row.configuration
     if row.receipt is None:
-        return [one.flavor, one.data, one.model, f"not answered: {row.failure}", *[""] * 6]
+        return [one.flavor, one.data, one.model, f"not answered: {row.failure}", *[""] * 7]
     proof = row.member["proof"]
+    loss = proof["rounded_to_float32"]
+    rounded = f"{loss['differ']} of {loss['rows']}" if loss["rows"] else ""
     differ = ", ".join(f"{count} {cause}" for cause, count in row.explained.items()) or "0"
     why = row.member["refused"].values() if one.flavor != "python_function" else ()
     served = PLAIN[row.member["kind"]] + "".join(f": {said.partition(';')[0]}" for said in why)
     delta, allowed = (f"{value:.1e}" for value in row.worst) if row.worst[1] else ("labels alone", "0")
-    figures = [f"{proof['rows']:,}", delta, allowed, differ]
+    figures = [f"{proof['rows']:,}", delta, allowed, differ, rounded]
     return [one.flavor, one.data, one.model, served, *figures, f"{row.export_s:.1f}", f"{row.proof_s:.2f}"]
 
 

@@ -194,3 +194,15 @@ def test_a_text_that_is_no_configuration_is_named(tmp_path, text):
 def test_an_absent_configuration_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"cannot be read: No such file"):
         read_config(tmp_path / "config.pbtxt")
+
+
+def test_a_label_of_no_axis_has_one_in_an_ensemble_and_its_member_alone_reshapes():
+    """Triton infers the ensemble's shape from the member's dims, and refuses one that is reshaped again."""
+    label = Tensor("prediction", "INT64", ())
+    member = onnx_config("m", [X], [label], Serving(), [1])
+    ensemble = ensemble_config(
+        "p.r1", 1, [EnsembleStep("m", 1, {"x": "x"}, {"prediction": "prediction"})], [X], [label], 8
+    )
+
+    assert [list(config.output[0].dims) for config in (member, ensemble)] == [[1], [1]]
+    assert [config.output[0].HasField("reshape") for config in (member, ensemble)] == [True, False]

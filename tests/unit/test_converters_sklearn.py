@@ -9,8 +9,6 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from sklearn import datasets
-from sklearn.base import is_classifier
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.cross_decomposition import PLSRegression
@@ -123,34 +121,6 @@ CLASSIFIERS: dict[str, tuple[Any, Any, Any]] = {
     "quadratic discriminant": (scaled(QuadraticDiscriminantAnalysis()), WINE, KIND),
     "soft votes": (VotingClassifier(members(), voting="soft", weights=[2, 1]), WINE, KIND),
     "stack": (StackingClassifier(members(), cv=3), WINE, KIND),
-    "calibrated by a sigmoid": (CalibratedClassifierCV(scaled(LinearSVC()), cv=3), WINE, KIND),
-    "calibrated isotonic": (
-        CalibratedClassifierCV(RandomForestClassifier(5, **SEED), method="isotonic", cv=3),
-        BREAST,
-        BENIGN,
-    ),
-    "calibrated by a sigmoid, two classes": (CalibratedClassifierCV(scaled(LinearSVC()), cv=3), BREAST, BENIGN),
-    "calibrated by the scores of a pipeline": (CalibratedClassifierCV(scaled(SVC()), cv=3), BREAST, BENIGN),
-    "calibrated by the scores of boosting": (
-        CalibratedClassifierCV(HistGradientBoostingClassifier(max_iter=8), cv=3),
-        WINE,
-        COLOUR,
-    ),
-    "calibrated isotonic between its points": (
-        CalibratedClassifierCV(GaussianNB(), method="isotonic", cv=3),
-        WINE,
-        COLOUR,
-    ),
-    "calibrated isotonic by scores": (
-        CalibratedClassifierCV(scaled(LogisticRegression()), method="isotonic", cv=3, ensemble=False),
-        BREAST,
-        BENIGN == 1,
-    ),
-    "calibrated isotonic where no class is likely": (
-        CalibratedClassifierCV(RandomForestClassifier(30, **SEED), method="isotonic", cv=3),
-        WINE,
-        KIND,
-    ),
     "one against the rest": (OneVsRestClassifier(scaled(LogisticRegression())), WINE, KIND),
     "gaps filled": (make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()), GAPS, KIND),
     "gaps filled and marked": (
@@ -386,18 +356,14 @@ def test_a_graph_is_written_for_the_oldest_target(model):
             "with categorical_features is not known: put an",
         ),
         (
-            CalibratedClassifierCV(GaussianNB(), method="temperature", cv=2),
-            "CalibratedClassifierCV of temperature is not known: fit it with sigmoid or isotonic",
-        ),
-        (
             TransformedTargetRegressor(Ridge(), func=np.sqrt, inverse_func=np.cbrt, check_inverse=False),
             "undoes FunctionTransformer is not known",
         ),
     ],
-    ids=["dummy", "function", "imputer", "categories", "calibration", "target"],
+    ids=["dummy", "function", "imputer", "categories", "target"],
 )
 def test_what_nobody_translates_is_named_with_advice(model, said):
-    model.fit(np.abs(WINE[:, :3] // 1 % 7), KIND if is_classifier(model) else PROGRESS[: len(WINE)])
+    model.fit(np.abs(WINE[:, :3] // 1 % 7), PROGRESS[: len(WINE)])
 
     with pytest.raises(ConversionError, match=said):
         graph_of(model, 3)

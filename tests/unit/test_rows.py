@@ -363,3 +363,17 @@ def test_what_is_drawn_can_be_asked_at_once():
     feed = drawn()
 
     assert len(asked(sums, feed)["y"]) == len(feed["features"])
+
+
+def test_a_graph_that_multiplies_by_a_table_of_constants_has_no_thresholds_and_does_not_break():
+    """GaussianNB takes each row from a row of means."""
+    body = (
+        "g (float[b, 4] x) => (float[b, 3, 4] y) <float[1, 3, 4] theta> { u = Unsqueeze (x, one) y = Sub (u, theta) }"
+    )
+    graph = onnx.parser.parse_graph(body)
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(array, name)
+        for name, array in (("theta", np.ones((1, 3, 4), np.float32)), ("one", np.array([1])))
+    )
+
+    assert not thresholds(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]))

@@ -7,7 +7,6 @@ two of them, and of a pipeline it maps the probabilities, where scikit-learn map
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,9 @@ from skl2onnx.common.data_types import (
     StringTensorType,
     guess_proto_type,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 
 from sextant.errors import ConversionError
@@ -60,9 +61,10 @@ def _label_type(model: Any) -> Any:
 
 def _scores(scope: Any, operator: Any, container: Any, estimator: Any) -> str:
     """What the map of each class is asked about: the classifier's decision where it has one, else its probabilities."""
+    if isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
     if hasattr(estimator, "decision_function"):
-        for part in _chain(estimator):
-            _ask_for_scores(scope, container, part)
+        _ask_for_scores(scope, container, estimator)
     inner = scope.declare_local_operator(sklearn_operator_name_map[type(estimator)], estimator)
     for taken in operator.inputs:
         inner.inputs.append(taken)
@@ -73,17 +75,20 @@ def _scores(scope: Any, operator: Any, container: Any, estimator: Any) -> str:
     return str(scores.full_name)
 
 
-def _chain(estimator: Any) -> Iterator[Any]:
-    """The estimator, and what decides in it."""
-    yield estimator
-    if isinstance(estimator, Pipeline):
-        yield from _chain(estimator.steps[-1][1])
-
-
 def _ask_for_scores(scope: Any, container: Any, estimator: Any) -> None:
-    if container.has_options(estimator, "raw_scores"):
-        for known in (scope, container):
-            known.add_options(id(estimator), {"raw_scores": True})
+    """Have *estimator*, and what decides in it, say its scores in the place of its probabilities."""
+    if not container.has_options(estimator, "raw_scores"):
+        raise ConversionError(
+            f"a CalibratedClassifierCV of the scores of a {type(estimator).__name__} is not known: calibrate an "
+            "estimator without decision_function, or serve the model with `flavor: python_function`"
+        )
+    for known in (scope, container):
+        known.add_options(id(estimator), {"raw_scores": True})
+    inside = [estimator.steps[-1][1]] if isinstance(estimator, Pipeline) else []
+    if isinstance(estimator, OneVsRestClassifier):
+        inside = estimator.estimators_
+    for part in inside:
+        _ask_for_scores(scope, container, part)
 
 
 def _chances(graph: GraphWriter, scores: str, part: Any) -> str:
