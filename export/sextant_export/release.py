@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ from sextant.blocks import BLOCKS
 from sextant.errors import PipelineError, ReceiptError
 from sextant_export.calibration import Calibrated, calibrate, preprocess
 from sextant_export.config import Configs, block_config, ensemble_config
+from sextant_export.converters import require_flavor
 from sextant_export.evidence import write_proof
 from sextant_export.joining import refuse_breaking
 from sextant_export.known_cases import KnownCases, file_sha256, read_known_cases
@@ -42,6 +44,7 @@ from sextant_export.store import Candidate, Store
 from sextant_export.table import describe_table
 from sextant_export.wiring import wire
 
+_WORKPLACE = "sextant-export-"
 TOOLS = ("triton-sextant", "mlflow", "onnx", "onnxruntime", "skl2onnx", "numpy")
 
 
@@ -100,6 +103,8 @@ def resolve(pipeline: Pipeline, registry: Registry) -> dict[str, RegisteredVersi
     """The registered version that each member's URI means at this moment."""
     resolved = {name: registry.resolve(str(member.uri)) for name, member in pipeline.members.items()}
     for name, found in resolved.items():
+        if (flavor := pipeline.members[name].flavor) is not None:
+            require_flavor(found, flavor)
         if found.name.startswith(f"{pipeline.name}."):
             raise PipelineError(
                 (Problem(f"members.{name}", f"the model {found.name!r} would meet the pipeline's own: rename either"),)
@@ -320,8 +325,12 @@ def _block_candidate(
 
 @contextmanager
 def _workplace() -> Iterator[Path]:
-    """A folder for what is fetched, gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="sextant-export-"))
+    """A folder for what is fetched, gone afterwards; what killed exports left goes too."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_WORKPLACE}*"):
+        owner = left.name.removeprefix(_WORKPLACE).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{_WORKPLACE}{os.getpid()}-"))
     try:
         yield directory
     finally:

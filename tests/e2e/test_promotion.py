@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -299,6 +301,26 @@ def test_an_alias_that_does_not_exist_is_named(stage):
 
     with pytest.raises(RegistryError, match="no alias 'champoin'; did you mean 'champion'"):
         stage.promote(stage.world.write_spec(page))
+
+
+def test_a_flavour_that_was_not_saved_is_named_before_anything_is_fetched(stage):
+    """A plan already says so."""
+    page = {"members": {"ridge": {"model_uri": "models:/ridge@champion", "flavor": "sklern"}}}
+
+    with pytest.raises(ConversionError, match="ridge/1 was not saved as sklern; did you mean 'sklearn'"):
+        plan(stage.world.write_spec(page), stage.store, stage.world.registry)
+
+
+def test_what_a_killed_export_fetched_goes_with_the_next_one(stage, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / f"sextant-export-{ended.pid}-left").mkdir()
+    (tmp_path / f"sextant-export-{os.getpid()}-at-work").mkdir()
+
+    stage.promote()
+
+    assert [path.name for path in tmp_path.glob("sextant-export-*")] == [f"sextant-export-{os.getpid()}-at-work"]
 
 
 def test_a_model_without_signature_is_named(stage):

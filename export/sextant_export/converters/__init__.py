@@ -20,10 +20,10 @@ import onnx
 from sextant.errors import ConversionError, SextantError
 from sextant_export.original import Original, first_line, pyfunc_original
 from sextant_export.problem import guess
-from sextant_export.registry import Artifact
+from sextant_export.registry import Artifact, RegisteredVersion
 from sextant_export.signature import Feed
 
-__all__ = ["PYFUNC", "Conversion", "Source", "convert", "converters", "source"]
+__all__ = ["PYFUNC", "Conversion", "Source", "convert", "converters", "require_flavor", "source"]
 
 GROUP = "sextant.converters"
 PYFUNC = "python_function"
@@ -132,10 +132,15 @@ def _loaded(entry: EntryPoint) -> Any:
         return f"the converter of {entry.name} cannot be loaded: {type(error).__name__}: {first_line(error)}"
 
 
+def require_flavor(version: RegisteredVersion, flavor: str) -> None:
+    """Raise ``ConversionError``, with a guess, where *version* was not saved in *flavor*."""
+    if flavor not in version.flavors:
+        saved = guess(flavor, version.flavors) or f"; it was saved as {', '.join(sorted(version.flavors))}"
+        raise ConversionError(f"{version} was not saved as {flavor}{saved}")
+
+
 def _wanted(artifact: Artifact, flavor: str) -> list[str]:
-    if flavor not in artifact.flavors:
-        saved = guess(flavor, artifact.flavors) or f"; it was saved as {', '.join(sorted(artifact.flavors))}"
-        raise ConversionError(f"{artifact.version} was not saved as {flavor}{saved}")
+    require_flavor(artifact.version, flavor)
     return [flavor]
 
 
