@@ -11,5 +11,5 @@ COPY . .
 RUN python3 -m venv --system-site-packages /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir ".[cli,flavors]" "onnxconverter-common>=1.14"
 ENV PATH="/opt/venv/bin:${PATH}"
-WORKDIR /work
+WORKDIR /pipeline
 ENTRYPOINT ["sextant"]

@@ -7,12 +7,13 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import onnx
 
 from sextant.columns import NUMBERS
 from sextant.errors import ConversionError, MissingExtra, RegistryError
-from sextant_export.converters.boosted import PROBABILITIES
+from sextant_export.converters.boosted import PROBABILITIES, Boosted, graph_of_boosted
 from sextant_export.mlflow_calls import quiet_mlflow
-from sextant_export.original import Original, first_line, named, require_signature
+from sextant_export.original import Original, first_line, named, pyfunc_original, require_signature
 from sextant_export.registry import Artifact
 from sextant_export.signature import ANSWER, Arrays, Feed, Signature
 
@@ -45,6 +46,17 @@ def require_matrix(artifact: Artifact, width: int) -> None:
     came = len(signature.inputs) if signature.form == "columns" else signature.inputs[0].dims[0]
     if came not in {width, -1}:
         raise ConversionError(f"{artifact.version}: it was trained on {width} features, and its signature has {came}")
+
+
+def graph_of(artifact: Artifact, boosted: Boosted) -> onnx.ModelProto:
+    """The graph of a model of boosted trees, once its features are what the signature of *artifact* says."""
+    require_matrix(artifact, boosted.width)
+    return graph_of_boosted(boosted)
+
+
+def own_answers(artifact: Artifact, model: Any) -> Original:
+    """Of a classifier the label and the probabilities, of anything else what pyfunc answers."""
+    return native(artifact, model, probabilities=True) if gives_probabilities(model) else pyfunc_original(artifact)
 
 
 def loaded(artifact: Artifact, load: Callable[[Any, str], Any]) -> Any:

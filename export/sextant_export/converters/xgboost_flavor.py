@@ -11,9 +11,8 @@ from typing import Any
 
 import onnx
 
-from sextant_export.converters.boosted import graph_of_boosted
-from sextant_export.converters.tabular import gives_probabilities, loaded, native, require_matrix, require_package
-from sextant_export.original import Original, pyfunc_original
+from sextant_export.converters.tabular import graph_of, loaded, own_answers, require_package
+from sextant_export.original import Original
 from sextant_export.registry import Artifact
 from sextant_export.signature import Signature
 
@@ -26,15 +25,12 @@ def convert(artifact: Artifact, signature: Signature | None) -> onnx.ModelProto:
     """
     from sextant_export.converters.xgboost_model import read
 
-    boosted = read(_load(artifact))
-    require_matrix(artifact, boosted.width)
-    return graph_of_boosted(boosted)
+    return graph_of(artifact, read(_load(artifact)))
 
 
 def original(artifact: Artifact) -> Original:
-    """Its own answers: of a classifier the label and the probabilities, of anything else what pyfunc answers."""
-    model = _load(artifact)
-    return native(artifact, model, probabilities=True) if gives_probabilities(model) else pyfunc_original(artifact)
+    """Its own answers, the probabilities of a classifier among them."""
+    return own_answers(artifact, _load(artifact))
 
 
 def _load(artifact: Artifact) -> Any:
