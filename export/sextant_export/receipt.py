@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ class Receipt:
     *identity* is the digest of everything the release is made from: equal identities are the same release.
     *members* gives for each member its registered model, version, run, digests and proof. *models* are the Triton
     models and versions that *ensemble*, a configuration as text, is wired to, *introduced* those of them that the store
-    did not have before. *outcome* is ``staged``, ``served``, ``refused`` or ``removed``; *replaced* is the release
-    before.
+    did not have before. *configs* are these models' configurations, each with its twin where it has one, as text:
+    later releases may have changed what all versions of a model share. *outcome* is ``staged``, ``served``,
+    ``refused`` or ``removed``; *replaced* is the release before.
     """
 
     pipeline: str
@@ -46,6 +47,7 @@ class Receipt:
     introduced: tuple[str, ...]
     ensemble: str
     tools: Mapping[str, str]
+    configs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     outcome: str = "staged"
     replaced: int | None = None
     served_at: str | None = None

@@ -31,7 +31,7 @@ from sextant_export.calibration import Calibrated, calibrate, preprocess
 from sextant_export.config import Configs, block_config, ensemble_config
 from sextant_export.converters import require_flavor
 from sextant_export.evidence import write_proof
-from sextant_export.joining import refuse_breaking
+from sextant_export.joining import merged, refuse_breaking
 from sextant_export.known_cases import KnownCases, file_sha256, read_known_cases
 from sextant_export.member import PreparedMember, prepare
 from sextant_export.narration import Narrator, Silence
@@ -149,9 +149,13 @@ def next_release(store: Store, pipeline: Pipeline) -> int:
 
 
 def place_again(store: Store, receipt: Receipt) -> None:
-    """Put the ensemble of a release made before back in the store, its versions in the policies."""
+    """Put the ensemble of a release made before back in the store, its versions and settings with it."""
     for model, version in receipt.models:
         store.widen(model, version)
+        present, texts = store.twins(model), receipt.configs.get(model)
+        if present is not None and texts:
+            own = Configs(*(text_format.Parse(text, ModelConfig()) for text in texts))
+            store.write_configs(merged(present, own, version))
     store.write_ensemble(text_format.Parse(receipt.ensemble, ModelConfig()))
 
 
@@ -260,6 +264,7 @@ def _stage(
         models=tuple((candidate.model, candidate.version) for candidate in candidates),
         introduced=introduced,
         ensemble=text_format.MessageToString(ensemble),
+        configs={each.model: [text_format.MessageToString(twin) for twin in each.configs.twins] for each in candidates},
         tools={"python": platform.python_version(), **{tool: installed_version(tool) for tool in TOOLS}},
     )
     write_proof(store, pipeline.name, release, {m.name: (m.feed, m.expected) for m in members})

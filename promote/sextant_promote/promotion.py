@@ -9,11 +9,13 @@ never changes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sextant.errors import PromoteError, SextantError
+from sextant_export.config import Configs
 from sextant_export.narration import Narrator, Silence
 from sextant_export.pipeline import Pipeline
 from sextant_export.receipt import Receipt, read_receipt
@@ -68,7 +70,7 @@ def promote(
         if _serves(store, control, receipt):
             return _promotion(receipt, changed=False)
         try:
-            served = _serve(pipeline, store, control, receipt, narrator)
+            served = _serve(pipeline, store, control, receipt, before, narrator)
         except (SextantError, KeyboardInterrupt) as error:
             withdraw(store, control, receipt, str(error) or "interrupted", before)
             raise
@@ -88,23 +90,29 @@ def rollback(store: Store, pipeline: str, control: Control, to: int | None = Non
         serving = store.served_release(pipeline)
         receipt = _target(store, pipeline, serving, to)
         retire(store, control, pipeline, besides=[receipt.release])
+        before = store.settings()
         try:
             place_again(store, receipt)
-            load(control, receipt)
+            load(store, control, receipt, before)
             wire_front(store, control, receipt)
         except (SextantError, KeyboardInterrupt) as error:
-            withdraw(store, control, receipt, str(error), {})
+            withdraw(store, control, receipt, str(error), before)
             raise
         with suppress(SextantError):
             retire(store, control, pipeline, besides=[serving or receipt.release])
     return replace(_promotion(receipt, changed=receipt.release != serving), replaced=serving)
 
 
-def load(control: Control, receipt: Receipt) -> None:
-    """Load every model of a release that is not READY yet, members and blocks first, and look each one up."""
+def load(store: Store, control: Control, receipt: Receipt, before: Mapping[str, Configs]) -> None:
+    """
+    Load every model of a release that is not READY yet, members and blocks first, and look each one up.
+
+    One that is READY is loaded again where its configuration is no longer what it was *before*.
+    """
     ready = control.ready()
     for model, version in receipt.models:
-        if version not in ready.get(model, set()):
+        changed = model in before and store.twins(model) != before[model]
+        if changed or version not in ready.get(model, set()):
             control.load(model)
     if not ready.get(receipt.name):
         control.load(receipt.name)
@@ -117,9 +125,16 @@ def _serves(store: Store, control: Control, receipt: Receipt) -> bool:
     return receipt.outcome == "served" and served == (receipt.release, receipt.release)
 
 
-def _serve(pipeline: Pipeline, store: Store, control: Control, receipt: Receipt, narrator: Narrator) -> Receipt:
+def _serve(
+    pipeline: Pipeline,
+    store: Store,
+    control: Control,
+    receipt: Receipt,
+    before: Mapping[str, Configs],
+    narrator: Narrator,
+) -> Receipt:
     with narrator.step(f"load {receipt.name}") as step:
-        load(control, receipt)
+        load(store, control, receipt, before)
         count = len(receipt.models)
         step.result(f"{count} model{'s' if count > 1 else ''} READY")
     with narrator.step("prove again through Triton") as step:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from tritonclient.grpc.service_pb2 import ModelConfigRequest
 
 from sextant.errors import (
     BreakingChange,
@@ -73,6 +74,10 @@ class Stage:
 
     def new_ridge(self, alpha):
         return self.world.register("ridge", Ridge(alpha=alpha))
+
+    def loaded(self, model):
+        """The configuration that the server goes by, which may lag behind the store's."""
+        return self.control._call("ModelConfig", ModelConfigRequest(name=model)).config
 
     def models(self):
         return sorted(path.name for path in self.store.models.iterdir())
@@ -562,6 +567,31 @@ def test_settings_of_a_refused_release_do_not_stay(stage):
         stage.promote(stage.world.write_spec(strict))
 
     assert stage.store.config("ridge") == before
+
+
+def test_a_rollback_brings_back_how_the_release_was_served(stage):
+    """Triton keeps one configuration for all versions of a model, and the release after had changed it."""
+    served = {"max_batch_size": 64, "instances": 1}
+    stage.promote(stage.world.write_spec({"serving": served}))
+    stage.promote(stage.world.write_spec({"serving": served | {"instances": 2, "response_cache": True}}))
+    twice = stage.loaded("ridge")
+
+    stage.rollback()
+
+    assert (twice.instance_group[0].count, twice.response_cache.enable) == (2, True)
+    once = stage.loaded("ridge")
+    assert (once.instance_group[0].count, once.response_cache.enable) == (1, False)
+
+
+def test_promoting_an_earlier_page_again_brings_back_how_it_was_served(stage):
+    first = {"serving": {"max_batch_size": 64, "instances": 1}}
+    stage.promote(stage.world.write_spec(first))
+    stage.promote(stage.world.write_spec({"serving": {"max_batch_size": 64, "instances": 2}}))
+
+    again = stage.promote(stage.world.write_spec(first))
+
+    assert again.release == 1
+    assert stage.loaded("ridge").instance_group[0].count == 1
 
 
 def test_a_model_may_be_named_like_its_pipeline(stage):
