@@ -40,7 +40,7 @@ class Shell:
     ) -> None:
         self._pb = pb_utils
         self._name = args["model_name"]
-        self._block = block_class(_parameters(Path(args["model_repository"], args["model_version"])))
+        self._block = block_class(read_parameters(Path(args["model_repository"], args["model_version"])))
         self._required = [tensor.name for tensor in self._block.inputs if not tensor.optional]
 
     def respond(self, requests: list[Any]) -> list[Any]:
@@ -92,7 +92,8 @@ class Shell:
         return self._pb.InferenceResponse(output_tensors=[], error=self._pb.TritonError(sentence, code))
 
 
-def _parameters(version_directory: Path) -> Mapping[str, Any]:
+def read_parameters(version_directory: Path) -> Mapping[str, Any]:
+    """The block's parameters that lie in *version_directory*; ``ParametersError`` where they cannot be read."""
     page = version_directory / "parameters.json"
     try:
         parameters = json.loads(page.read_text(encoding="utf-8"))

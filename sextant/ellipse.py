@@ -11,7 +11,9 @@ from sextant.tensors import Floats
 
 # Below this ratio the difference between the axes is rounding: a circle has no bearing, and a
 # matrix with so small an eigenvalue is a line.
-_NOTHING = 1e-12
+NOTHING = 1e-12
+# The spread of two draws is a line, and has no scale for its ellipse (science A2: n - 2 degrees of freedom).
+FEWEST_DRAWS = 3
 
 
 class Ellipse(NamedTuple):
@@ -44,6 +46,26 @@ def mahalanobis_radius(confidence_level: ArrayLike) -> Floats:
     return radius
 
 
+def small_sample_radius(confidence_level: ArrayLike, draws: ArrayLike) -> Floats:
+    """
+    The radius, in standard deviations of the spread of *draws* draws, of the ellipse that holds the next one.
+
+    The covariance is that of the draws about their mean, with one less than their number below the line.  So
+    few say little of their own spread: five draws' chi-square ellipse of 95 % holds 70 %.  Hotelling's
+    T-squared says how much larger it has to be; for two dimensions the F quantile in it has a closed form.
+    ``ParametersError`` for fewer than three draws, from whose spread no ellipse follows.
+
+    >>> small_sample_radius(0.95, [5, 20, 1_000_000]).round(3).tolist()
+    [5.529, 2.807, 2.448]
+    """
+    squared, n = np.square(mahalanobis_radius(confidence_level)), np.asarray(draws, dtype=np.float64)
+    if not np.all(n >= FEWEST_DRAWS):
+        fewest = f"an ellipse from the spread of draws needs at least {FEWEST_DRAWS} of them"
+        raise ParametersError(f"{fewest}; got {np.asarray(draws).min():g}")
+    radius: Floats = np.sqrt((n - 1 / n) * np.expm1(squared / (n - 2)))
+    return radius
+
+
 def probability_within(radius: ArrayLike) -> Floats:
     """
     The probability that a 2-D Gaussian falls within the Mahalanobis *radius*: its coverage.
@@ -61,20 +83,23 @@ def confidence_ellipse(covariance: ArrayLike, radius: ArrayLike) -> Ellipse:
     north.
 
     *radius* comes from ``mahalanobis_radius`` or from calibration, and broadcasts against ``(...)``.  A
-    circle's orientation is 0.  ``CovarianceError`` for a matrix no random vector has.
+    circle's orientation is 0.  ``CovarianceError`` for a matrix no random vector has, ``ParametersError`` for
+    a radius below zero.
 
     >>> ellipse = confidence_ellipse([[30, 12], [12, 50]], mahalanobis_radius(0.95))
     >>> [round(float(value), 3) for value in ellipse[:3]]
     [18.255, 12.086, 25.097]
     """
     checked, radii = checked_covariance(covariance), np.asarray(radius, dtype=np.float64)
+    if not np.all(radii >= 0):
+        raise ParametersError(f"expected a Mahalanobis radius of 0 or more, got {radius!r}")
     largest, smallest = eigenvalues(checked)
     smallest = np.maximum(smallest, 0.0)
     return Ellipse(
         semi_major_m=radii * np.sqrt(largest),
         semi_minor_m=radii * np.sqrt(smallest),
         orientation_deg=_orientation_deg(checked),
-        degenerate=smallest <= _NOTHING * largest,
+        degenerate=smallest <= NOTHING * largest,
     )
 
 
@@ -82,5 +107,5 @@ def _orientation_deg(covariance: Floats) -> Floats:
     east, cross, north = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
     bearing = np.rad2deg(np.arctan2(2 * cross, north - east)) / 2 % 180
     # A bearing a hair below zero comes out of the modulus as 180 itself.
-    circular = np.hypot(east - north, 2 * cross) <= _NOTHING * (east + north)
+    circular = np.hypot(east - north, 2 * cross) <= NOTHING * (east + north)
     return np.where(circular | (bearing >= 180), 0.0, bearing)

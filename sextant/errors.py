@@ -10,6 +10,7 @@ Everything Sextant raises on purpose: one root, named by what the reader should 
     ├── InputRefused (ValueError)            a tensor is wrong: .tensor .expected .came
     ├── ParametersError (ValueError)         a block's parameters are wrong: mend the spec
     ├── SurveyError (ValueError)             a survey file is absent, cut short or another table
+    ├── SettingsError (ValueError)           .problems: sextant.toml is wrong
     ├── MissingExtra (ImportError)           an extra is not installed: type the line it gives
     ├── ClientError                          a call failed
     │   ├── ServerUnreachable (ConnectionError)   nothing answers there: check it, or wait
@@ -26,12 +27,17 @@ Everything Sextant raises on purpose: one root, named by what the reader should 
     │   ├── RegistryUnreachable (ConnectionError)  MLflow does not answer
     │   ├── ConversionError                  the model cannot become ONNX
     │   ├── ParityError                      .worst .tolerance: converted, and answers differently
+    │   ├── ModelStopped                     .limit: a model's code went too far, or ended its process
+    │   ├── PickleRefused                    .files: pickles, where none may be loaded: log another format
     │   ├── BreakingChange                   inputs or outputs changed: publish under a new name
     │   ├── StoreError (OSError)             the store cannot be read or written
-    │   └── ReceiptError                     a receipt was changed after it was written
+    │   ├── ReceiptError                     a receipt was changed after it was written
+    │   └── SignatureError                   a release is not signed, or not by your key
     ├── PromoteError                         the release exists; what is served has not changed
+    │   ├── LeaseHeld                        somebody else is at work on the pipeline: wait for it
     │   ├── LoadFailed                       a Triton refused a model
-    │   └── GateFailed                       .results: measured against wanted
+    │   ├── GateFailed                       .results: measured against wanted
+    │   └── TrialFailed                      .verdict: the canary was taken back, or stayed undecided
     └── ServerError                          the embedded Triton
         ├── LaunchRefused                    this machine cannot run it: do what the sentence says
         └── ServerDied                       it, or a model's process, ended by itself
@@ -65,11 +71,19 @@ class InputRefused(SextantError, ValueError):
 
 
 class ParametersError(SextantError, ValueError):
-    """A block's parameters are wrong."""
+    """A block's parameters, or a function's arguments, are wrong."""
 
 
 class SurveyError(SextantError, ValueError):
     """A survey file is absent, cut short or another table."""
+
+
+class SettingsError(SextantError, ValueError):
+    """``sextant.toml`` has problems; ``problems`` lists every one with its address."""
+
+    def __init__(self, problems: tuple[object, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
 
 
 class MissingExtra(SextantError, ImportError):
@@ -148,6 +162,26 @@ class ParityError(ExportError):
         super().__init__(message)
 
 
+class ModelStopped(ExportError):
+    """
+    A model's code broke, ended the process it ran in, or went over a limit.
+
+    ``limit`` is ``cpu``, ``memory`` or ``time``, or None.
+    """
+
+    def __init__(self, message: str, *, limit: str | None) -> None:
+        self.limit = limit
+        super().__init__(message)
+
+
+class PickleRefused(ExportError):
+    """A model holds pickles, the ``files``, and none may be loaded."""
+
+    def __init__(self, message: str, *, files: tuple[str, ...]) -> None:
+        self.files = files
+        super().__init__(message)
+
+
 class BreakingChange(ExportError):
     """Inputs or outputs differ from what is served under this name."""
 
@@ -160,8 +194,16 @@ class ReceiptError(ExportError):
     """A receipt was changed after it was written."""
 
 
+class SignatureError(ExportError):
+    """A release is not signed, or not by the key that is trusted, or the key cannot be used."""
+
+
 class PromoteError(SextantError):
     """The release exists; what is served has not changed."""
+
+
+class LeaseHeld(PromoteError):
+    """Another process is promoting, rolling back or removing this pipeline: wait for it."""
 
 
 class LoadFailed(PromoteError):
@@ -173,6 +215,14 @@ class GateFailed(PromoteError):
 
     def __init__(self, message: str, results: tuple[object, ...] = ()) -> None:
         self.results = results
+        super().__init__(message)
+
+
+class TrialFailed(PromoteError):
+    """A canary ended without an advance; ``verdict`` holds the evidence."""
+
+    def __init__(self, message: str, verdict: object) -> None:
+        self.verdict = verdict
         super().__init__(message)
 
 

@@ -7,7 +7,7 @@ from math import erf
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sextant.conform import mahalanobis_scores
+from sextant.conform import mahalanobis_scores, refuse_errorless
 from sextant.covariance import checked_covariance
 from sextant.ellipse import probability_within
 from sextant.tensors import Floats
@@ -27,14 +27,28 @@ def probability_integral(residual_east_north: ArrayLike, covariance: ArrayLike) 
 
 def negative_log_likelihood(residual_east_north: ArrayLike, covariance: ArrayLike) -> Floats:
     """
-    Less is better; rewards a covariance for being small as well as true.
+    Less is better; rewards a covariance for being small as well as true.  ``CalibrationError`` for a singular one.
 
     >>> round(float(negative_log_likelihood([5.0, -3.0], [[30.0, 12.0], [12.0, 50.0]])), 6)
     6.13724
     """
-    _, logarithm = np.linalg.slogdet(checked_covariance(covariance))
+    sign, logarithm = np.linalg.slogdet(checked_covariance(covariance))
+    refuse_errorless(np.asarray(sign <= 0))
     scores = mahalanobis_scores(residual_east_north, covariance)
     return np.asarray(np.log(2 * np.pi) + logarithm / 2 + np.square(scores) / 2)
+
+
+def anees(residual_east_north: ArrayLike, covariance: ArrayLike) -> float:
+    """
+    The average normalised estimation error squared: 1 where covariances are true, above it where they are too small.
+
+    Also the factor by which they would have to grow to make what came likeliest.  That mends Gaussian errors only:
+    with heavy tails the ellipses still hold less than they promise, so it is a diagnosis and not a calibration.
+
+    >>> round(anees([[5.0, -3.0], [0.0, 0.0]], [[[30.0, 12.0], [12.0, 50.0]]] * 2), 6)
+    0.346608
+    """
+    return float(np.mean(np.square(mahalanobis_scores(residual_east_north, covariance))) / 2)
 
 
 def energy_score(residual_east_north: ArrayLike, covariance: ArrayLike) -> float:

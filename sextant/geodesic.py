@@ -9,15 +9,19 @@ flattening of the geodesic, at most 0.0017 on this ellipsoid.  Series to the fou
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sextant.tensors import Floats
 
-_FLATTENING = 1 / 298.257223563
-_POLAR_RADIUS_M = 6378137.0 * (1 - _FLATTENING)
-_THIRD = _FLATTENING / (2 - _FLATTENING)
-_SECOND_ECCENTRICITY_SQUARED = _FLATTENING * (2 - _FLATTENING) / (1 - _FLATTENING) ** 2
+FLATTENING = 1 / 298.257223563
+EQUATORIAL_RADIUS_M = 6378137.0
+_POLAR_RADIUS_M = EQUATORIAL_RADIUS_M * (1 - FLATTENING)
+_THIRD = FLATTENING / (2 - FLATTENING)
+ECCENTRICITY_SQUARED = FLATTENING * (2 - FLATTENING)
+_SECOND_ECCENTRICITY_SQUARED = ECCENTRICITY_SQUARED / (1 - FLATTENING) ** 2
 # Each round of the inverse problem gains a factor of 1/flattening; ten are enough for any that converges
 # well.
 _ROUNDS = 10
@@ -40,17 +44,19 @@ def direct(latitude: Floats, longitude: Floats, bearing: Floats, distance_m: Flo
     sigma1 = np.arctan2(sin_beta, cos_alpha * cos_beta)
     epsilon = _epsilon(cos_alpha0)
     scale, forth, back = _distance_series(epsilon)
-    tau = sigma1 + _sines(forth, sigma1) + distance_m / (_POLAR_RADIUS_M * scale)
-    sigma2 = tau + _sines(back, tau)
+    start = _doubled(sigma1)
+    tau = sigma1 + _sines(forth, start) + distance_m / (_POLAR_RADIUS_M * scale)
+    sigma2 = tau + _sines(back, _doubled(tau))
 
     sin2, cos2 = np.sin(sigma2), np.cos(sigma2)
     sin_beta2 = cos_alpha0 * sin2
     cos_beta2 = np.hypot(cos_alpha0 * cos2, sin_alpha0)
-    latitude2 = np.rad2deg(np.arctan2(sin_beta2, (1 - _FLATTENING) * cos_beta2))
+    latitude2 = np.rad2deg(np.arctan2(sin_beta2, (1 - FLATTENING) * cos_beta2))
     # Of the sines themselves, not of sigma1: at a pole its cosine would be rounding.
     omega1 = np.arctan2(sin_alpha0 * sin_beta, cos_alpha * cos_beta)
     omega = _turn(np.arctan2(sin_alpha0 * sin2, cos2) - omega1)
-    longitude2 = longitude + np.rad2deg(omega - _longitude_lag(sin_alpha0, epsilon, sigma1, sigma2))
+    lag = _longitude_lag(sin_alpha0, epsilon, sigma2 - sigma1, (start, _doubled(sigma2)))
+    longitude2 = longitude + np.rad2deg(omega - lag)
     end = np.stack([latitude2, (longitude2 + 180) % 360 - 180], axis=-1)
     bearing2 = np.arctan2(sin_alpha0, cos_alpha0 * cos2)
     return end, _turn(bearing2 - bearing)
@@ -66,7 +72,8 @@ def inverse(
     """
     (sin1, cos1), (sin2, cos2) = _reduced(latitude1), _reduced(latitude2)
     longitude = np.deg2rad((longitude2 - longitude1 + 180) % 360 - 180)
-    omega, change = longitude, np.inf
+    # Nearly right where both ends are close (Karney, eq. 48): then a single round does.
+    omega, change = longitude / np.sqrt(1 - ECCENTRICITY_SQUARED * ((cos1 + cos2) / 2) ** 2), np.inf
     for _ in range(_ROUNDS):
         sin_omega, cos_omega = np.sin(omega), np.cos(omega)
         east = cos2 * sin_omega
@@ -74,14 +81,14 @@ def inverse(
         sine, cosine = np.hypot(east, north), sin1 * sin2 + cos1 * cos2 * cos_omega
         sin_alpha0 = cos1 * np.divide(east, sine, out=np.zeros_like(sine), where=sine > 0)
         epsilon = _epsilon(np.sqrt(1 - sin_alpha0**2))
-        sigma1 = np.arctan2(sin1 * sine, cos1 * north)
-        sigma2 = sigma1 + np.arctan2(sine, cosine)
-        improved = longitude + _longitude_lag(sin_alpha0, epsilon, sigma1, sigma2)
+        sigma1, along = np.arctan2(sin1 * sine, cos1 * north), np.arctan2(sine, cosine)
+        ends = _doubled(sigma1), _doubled(sigma1 + along)
+        improved = longitude + _longitude_lag(sin_alpha0, epsilon, along, ends)
         change, omega = np.abs(improved - omega), improved
         if change.max(initial=0.0) <= _CONVERGED:
             break
     scale, forth, _ = _distance_series(epsilon)
-    arc = sigma2 - sigma1 + _sines(forth, sigma2) - _sines(forth, sigma1)
+    arc = along + _sines(forth, ends[1]) - _sines(forth, ends[0])
     # Distance over sine, so that a pair of equal points needs no bearing.
     stretch = np.divide(_POLAR_RADIUS_M * scale * arc, sine, out=np.zeros_like(sine), where=sine > 0)
     east_north = np.stack([east * stretch, north * stretch], axis=-1)
@@ -104,7 +111,7 @@ def _napier(sin1: Floats, cos1: Floats, sin2: Floats, cos2: Floats, omega: Float
 def _reduced(latitude: Floats) -> tuple[Floats, Floats]:
     """Sine and cosine of the reduced latitude."""
     phi = np.deg2rad(latitude)
-    sine, cosine = (1 - _FLATTENING) * np.sin(phi), np.cos(phi)
+    sine, cosine = (1 - FLATTENING) * np.sin(phi), np.cos(phi)
     length = np.hypot(sine, cosine)
     return sine / length, cosine / length
 
@@ -126,8 +133,8 @@ def _distance_series(e: Floats) -> tuple[Floats, tuple[Floats, ...], tuple[Float
     return scale, forth, back
 
 
-def _longitude_lag(sin_alpha0: Floats, e: Floats, sigma1: Floats, sigma2: Floats) -> Floats:
-    """By how much longitude on the sphere exceeds that on the ellipsoid (Karney, eqs 8, 24, 25)."""
+def _longitude_lag(sin_alpha0: Floats, e: Floats, along: Floats, ends: tuple[_Doubled, _Doubled]) -> Floats:
+    """By how much longitude on the sphere exceeds that on the ellipsoid *along* an arc (Karney, eqs 8, 24, 25)."""
     n = _THIRD
     scale = 1 - e * ((1 - n) / 2 + e * ((1 + n / 2 - 3 * n * n / 2) / 4 + e * (1 + 3 * n) / 16))
     series = (
@@ -135,18 +142,28 @@ def _longitude_lag(sin_alpha0: Floats, e: Floats, sigma1: Floats, sigma2: Floats
         e * e * ((1 - 3 * n / 2 + n * n / 2) / 16 + e * (3 - 2 * n) / 64),
         e * e * e * (5 - 9 * n) / 192,
     )
-    arc: Floats = sigma2 - sigma1 + _sines(series, sigma2) - _sines(series, sigma1)
-    return _FLATTENING * sin_alpha0 * scale * arc
+    arc: Floats = along + _sines(series, ends[1]) - _sines(series, ends[0])
+    return FLATTENING * sin_alpha0 * scale * arc
 
 
-def _sines(coefficients: tuple[Floats, ...], angle: Floats) -> Floats:
+class _Doubled(NamedTuple):
+    """Sine and twice the cosine of twice an angle: what every series in it is summed from."""
+
+    sine: Floats
+    twice_cosine: Floats
+
+
+def _doubled(angle: Floats) -> _Doubled:
+    return _Doubled(np.sin(2 * angle), 2 * np.cos(2 * angle))
+
+
+def _sines(coefficients: tuple[Floats, ...], doubled: _Doubled) -> Floats:
     """The sum of coefficient l times sin(2 l angle), by Clenshaw's recurrence."""
-    twice_cosine = 2 * np.cos(2 * angle)
-    ahead: Floats = np.zeros_like(angle)
+    ahead: Floats = np.zeros_like(doubled.sine)
     beyond = ahead
     for coefficient in reversed(coefficients):
-        ahead, beyond = coefficient + twice_cosine * ahead - beyond, ahead
-    total: Floats = ahead * np.sin(2 * angle)
+        ahead, beyond = coefficient + doubled.twice_cosine * ahead - beyond, ahead
+    total: Floats = ahead * doubled.sine
     return total
 
 

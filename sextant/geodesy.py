@@ -20,14 +20,19 @@ from geographiclib.geodesic import Geodesic
 from numpy.typing import ArrayLike
 
 from sextant import geodesic
-from sextant.covariance import turned
-from sextant.errors import FusionError
-from sextant.tensors import Floats
+from sextant.arrays import real
+from sextant.covariance import checked_covariance, turned
+from sextant.errors import FusionError, ParametersError
+from sextant.plane import normalised
+from sextant.tensors import Floats, Mask
+
+# No place is farther from another, along the shortest way: half a meridian and the other half.
+FARTHEST_M = 20_003_931.46
 
 # geographiclib takes some 20 us a point, NumPy some 100-300 us a call however many the points.
 _FEW = 6
 # Karcher's iteration contracts by (spread / earth radius)^2: a step this short leaves nothing to do.
-_STILL_M = 1e-6
+STILL_M = 1e-6
 _STEPS = 100
 
 
@@ -47,22 +52,49 @@ def to_latitude_longitude(origin: ArrayLike, east_north: ArrayLike) -> Floats:
     """
     Where the points ``(..., 2)``, metres east and north of *origin*, lie: latitude, longitude in degrees.
 
-    *origin* is one latitude and longitude, or one for each point.
+    *origin* is one latitude and longitude, or one for each point.  ``ParametersError`` for what is no place, or no
+    distance.
 
     >>> to_latitude_longitude((48.0, 11.0), (1000.0, 0.0)).round(6).tolist()
     [47.999999, 11.0134]
     """
-    return reach(origin, east_north).end
+    offsets = _pairs(east_north, "east_north", "metres")
+    if not np.isfinite(offsets).all():
+        raise ParametersError(f"east_north: expected finite metres, got {offsets[~np.isfinite(offsets)][0]:g}")
+    return reach(checked_places(origin, "origin"), offsets).end
 
 
 def to_east_north(origin: ArrayLike, latitude_longitude: ArrayLike) -> Floats:
     """
     How many metres east and north of *origin* the points ``(..., 2)`` lie, along the geodesic to each.
 
+    ``ParametersError`` for what is no place.
+
     >>> to_east_north((0.0, 179.999), (0.0, -179.999)).round(3).tolist()
     [222.639, 0.0]
     """
-    return sight(origin, latitude_longitude).end
+    places = checked_places(latitude_longitude, "latitude_longitude")
+    return sight(checked_places(origin, "origin"), places).end
+
+
+def checked_places(places: ArrayLike, name: str) -> Floats:
+    """
+    *places* ``(..., 2)``, latitude and longitude in degrees; ``ParametersError`` for one that is on no map.
+
+    >>> checked_places((95.0, 11.0), "origin")
+    Traceback (most recent call last):
+    sextant.errors.ParametersError: origin: expected latitudes within 90 degrees and longitudes within 360, got 95, 11
+    """
+    found = _pairs(places, name, "latitudes and longitudes")
+    if (bad := nowhere(found)).any():
+        came = "{:g}, {:g}".format(*found[bad][0])
+        raise ParametersError(f"{name}: expected latitudes within 90 degrees and longitudes within 360, got {came}")
+    return found
+
+
+def nowhere(places: Floats) -> Mask:
+    """Which of *places* ``(..., 2)``, latitude and longitude in degrees, are on no map."""
+    return np.asarray(~((np.abs(places[..., 0]) <= 90) & (np.abs(places[..., 1]) <= 360)))
 
 
 def reach(origin: ArrayLike, east_north: ArrayLike) -> Leg:
@@ -101,22 +133,41 @@ def transport(covariance: ArrayLike, origin: ArrayLike, goal: ArrayLike) -> Floa
     """
     The covariances ``(..., 2, 2)`` at *origin*, as they read in the east and north of *goal*.
 
+    ``CovarianceError`` for what is none, ``ParametersError`` for what is no place.
+
     >>> transport(np.diag([4.0, 1.0]), (60.0, 0.0), (60.0, 1.8)).round(4).tolist()
     [[3.9978, -0.0816], [-0.0816, 1.0022]]
     """
-    return turned(np.asarray(covariance, dtype=np.float64), sight(origin, goal).convergence)
+    leg = sight(checked_places(origin, "origin"), checked_places(goal, "goal"))
+    return turned(checked_covariance(covariance), leg.convergence)
+
+
+def radii_of_curvature(latitude: ArrayLike) -> tuple[Floats, Floats]:
+    """
+    The radii in metres of the meridian and of the circle across it, at a *latitude* in radians.
+
+    >>> [round(float(radius), 3) for radius in radii_of_curvature(np.pi / 4)]
+    [6367381.816, 6388838.29]
+    """
+    squared = geodesic.ECCENTRICITY_SQUARED
+    curved = 1 - squared * np.sin(latitude) ** 2
+    across: Floats = geodesic.EQUATORIAL_RADIUS_M / np.sqrt(curved)
+    return across * (1 - squared) / curved, across
 
 
 def karcher_mean(positions: ArrayLike, weights: ArrayLike) -> Floats:
     """
     The weighted mean of latitudes and longitudes ``(..., M, 2)`` on the ellipsoid, ``(..., 2)`` in degrees.
 
-    It is the point from which the weighted sum of the offsets to all of them is nothing.
+    It is the point from which the weighted sum of the offsets to all of them is nothing.  *weights* ``(..., M)`` are
+    brought to sum one.  ``ParametersError`` for what is no place, ``FusionError`` for weights that are none, and for
+    positions all round the earth.
 
     >>> karcher_mean([[10.0, 179.999], [10.0, -179.997]], [0.5, 0.5]).round(6).tolist()
     [10.0, -179.999]
     """
-    return centre_and_legs(np.asarray(positions, dtype=np.float64), np.asarray(weights, dtype=np.float64))[0]
+    places = checked_places(positions, "positions")
+    return centre_and_legs(places, normalised(weights, places.shape[-2]))[0]
 
 
 def centre_and_legs(positions: Floats, weights: Floats) -> tuple[Floats, Leg]:
@@ -126,9 +177,9 @@ def centre_and_legs(positions: Floats, weights: Floats) -> tuple[Floats, Leg]:
     for _ in range(_STEPS):
         legs = sight(centre[..., None, :], positions)
         step = np.sum(weights[..., None] * legs.end, axis=-2)
-        if np.abs(step).max(initial=0.0) < _STILL_M:
+        if np.abs(step).max(initial=0.0) < STILL_M:
             return centre, legs
-        centre = to_latitude_longitude(centre, step)
+        centre = reach(centre, step).end
     raise FusionError("positions spread over the whole earth have no mean")
 
 
@@ -145,6 +196,13 @@ def _sight_few(start: Floats, goal: Floats) -> Leg:
 
 def _convergence(rows: list[dict[str, float]], shape: tuple[int, ...]) -> Floats:
     return np.deg2rad([row["azi2"] - row["azi1"] for row in rows]).reshape(shape)
+
+
+def _pairs(values: ArrayLike, name: str, noun: str) -> Floats:
+    pairs = real(values, lambda came: ParametersError(f"{name}: expected {noun}, got {came}"))
+    if pairs.shape[-1:] != (2,):
+        raise ParametersError(f"{name}: expected {noun} of shape (..., 2), got {pairs.shape}")
+    return pairs.astype(np.float64)
 
 
 def _pair(origin: ArrayLike, points: ArrayLike) -> tuple[Floats, Floats]:

@@ -11,16 +11,19 @@ inside out.)
 
 from __future__ import annotations
 
-from math import floor, pi, sin, sqrt
+from math import floor, isfinite, pi, sin, sqrt
 from typing import Any
 
 import numpy as np
 
+from sextant.errors import ParametersError
 from sextant.geodesy import to_latitude_longitude
+from sextant.parameters import whole
 from sextant.tensors import Floats
 
-# Seven decimals are a centimetre; a ring thinner than this touches itself once rounded to them.
-_DECIMALS = 7
+# Seven decimals are a centimetre, which is nothing to an ellipse of metres; a narrow one keeps a tenth of a millimetre.
+_DECIMALS, _FINE_DECIMALS = 7, 9
+_NARROW_M = 5.0
 _THINNEST_M = 0.5
 _THINNEST_RATIO = 1e-5
 # Beyond a quarter of a meridian the region is more than a hemisphere: the position is not known at all.
@@ -45,23 +48,55 @@ def ellipse_outline(
 
     The polygon of *vertices* has the area of the ellipse, not of one inscribed in it, so it keeps its
     coverage.  For drawing, an axis shorter than half a metre (or 1e-5 of the longer) is drawn as long as
-    that; an ellipse that exceeds a hemisphere is the whole earth.
+    that; an ellipse that exceeds a hemisphere is the whole earth.  ``ParametersError`` for what is no ellipse
+    or no place, and for fewer than eight vertices.
 
     >>> outline = ellipse_outline(-17.0, 179.9, 50_000.0, 20_000.0, 90.0)
     >>> outline["type"], [ring[0][0][0] for ring in outline["coordinates"]]
     ('MultiPolygon', [180.0, -179.6303606])
     """
+    _refuse_what_is_none(latitude, longitude, semi_major_m, semi_minor_m, orientation_deg)
     semi_minor_m = max(semi_minor_m, _THINNEST_M, _THINNEST_RATIO * semi_major_m)
     semi_major_m = max(semi_major_m, semi_minor_m)
-    if semi_major_m > _QUARTER_MERIDIAN_M:
+    corners = whole({"vertices": vertices}, "vertices", least=8)
+    offsets = polygon_vertices(semi_major_m, semi_minor_m, orientation_deg, corners)
+    if np.hypot(*offsets.T).max() > _QUARTER_MERIDIAN_M:
         return _geometry([[[-180.0, -90.0], [180.0, -90.0], [180.0, 90.0], [-180.0, 90.0], [-180.0, -90.0]]])
-    offsets = _vertices(semi_major_m, semi_minor_m, orientation_deg, vertices)
     ring = _laid_out((latitude, longitude), offsets, semi_minor_m / 16)
-    return _geometry(_parts(_closed(ring)))
+    decimals = _FINE_DECIMALS if semi_minor_m < _NARROW_M else _DECIMALS
+    return _geometry(_parts(_closed(ring), decimals))
 
 
-def _vertices(semi_major_m: float, semi_minor_m: float, orientation_deg: float, vertices: int) -> Floats:
-    """East and north metres, counter-clockwise, of a polygon as large as the ellipse."""
+def bounding_box(geometry: dict[str, Any]) -> list[float]:
+    """
+    The ``bbox`` of an outline: west, south, east, north; west above east where it crosses the antimeridian.
+
+    >>> bounding_box(ellipse_outline(-17.0, 179.9, 50_000.0, 20_000.0, 90.0))
+    [179.4303606, -17.1807533, -179.6303606, -16.8192434]
+    """
+    rings = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    corners = np.array([[*np.min(ring[0], axis=0), *np.max(ring[0], axis=0)] for ring in rings])
+    west, south, east, north = corners.T
+    if len(corners) > 1:
+        west, east = west[west > -180], east[east < 180]
+    return [float(west.min()), float(south.min()), float(east.max()), float(north.max())]
+
+
+def _refuse_what_is_none(latitude: float, longitude: float, major_m: float, minor_m: float, bearing: float) -> None:
+    if not (abs(latitude) <= 90 and abs(longitude) <= 360):
+        raise ParametersError(f"expected a latitude within 90 degrees and a longitude, got {latitude}, {longitude}")
+    if not (0 <= minor_m <= major_m and isfinite(major_m) and isfinite(bearing)):
+        came = f"{major_m}, {minor_m} and {bearing}"
+        raise ParametersError(f"expected finite axes in metres, the longer first, and a bearing, got {came}")
+
+
+def polygon_vertices(semi_major_m: float, semi_minor_m: float, orientation_deg: float, vertices: int) -> Floats:
+    """
+    East and north metres ``(vertices, 2)``, counter-clockwise, of a polygon as large as the ellipse.
+
+    >>> polygon_vertices(2.0, 1.0, 90.0, 128)[0].round(4).tolist()
+    [2.0004, 0.0]
+    """
     along = np.arange(vertices) * (2 * pi / vertices)
     inflation = 1 / sqrt(sin(2 * pi / vertices) * vertices / (2 * pi))
     u, v = inflation * semi_major_m * np.cos(along), inflation * semi_minor_m * np.sin(along)
@@ -129,7 +164,7 @@ def _about_the_pole(path: Floats, turns: int) -> Floats:
     return np.vstack([[edge, crossing], path, [-edge, crossing], [-edge, pole], [edge, pole], [edge, crossing]])
 
 
-def _parts(ring: Floats) -> list[Ring]:
+def _parts(ring: Floats, decimals: int) -> list[Ring]:
     """The rings, each within [-180, 180], that a closed ring falls into."""
     first = floor((ring[:, 0].min() + 180) / 360)
     last = floor((ring[:, 0].max() + 180) / 360)
@@ -137,7 +172,7 @@ def _parts(ring: Floats) -> list[Ring]:
     for turn in range(first, last + 1):
         west = 360.0 * turn - 180
         piece = _clipped(_clipped(ring, west, side=1), west + 360, side=-1)
-        part = _rounded(piece - [360.0 * turn, 0.0])
+        part = _rounded(piece - [360.0 * turn, 0.0], decimals)
         if len(part) > 3 and _area(part) > 0:
             parts.append(part)
     return parts
@@ -158,9 +193,9 @@ def _clipped(ring: Floats, meridian: float, *, side: int) -> Floats:
     return np.array([*kept, *kept[:1]]).reshape(-1, 2)
 
 
-def _rounded(ring: Floats) -> Ring:
-    """The ring to a centimetre, without vertices that rounding made one."""
-    rounded = np.round(ring, _DECIMALS) + 0.0
+def _rounded(ring: Floats, decimals: int) -> Ring:
+    """The ring to so many *decimals*, without vertices that rounding made one."""
+    rounded = np.round(ring, decimals) + 0.0
     fresh = np.ones(len(rounded), dtype=np.bool_)
     fresh[1:] = np.any(rounded[1:] != rounded[:-1], axis=1)
     return rounded[fresh].tolist()  # type: ignore[no-any-return]

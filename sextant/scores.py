@@ -11,8 +11,10 @@ import numpy as np
 from sextant.answers import Fix
 from sextant.conform import mahalanobis_scores
 from sextant.ellipse import mahalanobis_radius
+from sextant.errors import CalibrationError
 from sextant.geodesy import to_east_north
 from sextant.tensors import Floats, Mask
+from sextant.values import level_text
 
 MICROMETRE = 1e-6
 
@@ -34,15 +36,19 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: confidence levels become strings."""
-        return asdict(self) | {"coverage": {f"{level:g}": share for level, share in self.coverage.items()}}
+        return asdict(self) | {"coverage": {level_text(level): share for level, share in self.coverage.items()}}
 
     def __str__(self) -> str:
-        promised = ", ".join(f"{level:.0%} ellipse holds {share:.1%}" for level, share in self.coverage.items())
+        promised = ", ".join(f"{100 * level:.10g}% ellipse holds {share:.1%}" for level, share in self.coverage.items())
         return f"median error {self.median_error_m:.1f} m, 95th percentile {self.p95_error_m:.1f} m; {promised}"
 
 
 def evaluate(fixes: Sequence[Fix], truth: Floats) -> Scores:
-    """The scores of *fixes* against *truth*, latitude and longitude ``(N, 2)`` in the same order."""
+    """
+    The scores of *fixes* against *truth*, latitude and longitude ``(N, 2)`` in the same order.
+
+    ``CalibrationError`` where there is nothing to score, or another number of true places.
+    """
     offsets = offsets_m(fixes, truth)
     errors = np.linalg.norm(offsets, axis=1)
     levels = fixes[0].confidence_levels
@@ -67,6 +73,8 @@ def chi_square_coverage(fixes: Sequence[Fix], truth: Floats) -> dict[float, floa
 
 def offsets_m(fixes: Sequence[Fix], truth: Floats) -> Floats:
     """Geodesic metres east and north from each fix to the true place, ``(N, 2)``."""
+    if not len(fixes) or np.shape(truth) != (len(fixes), 2):
+        raise CalibrationError(f"expected a true place (2,) for each of {len(fixes)} fixes, got {np.shape(truth)}")
     return to_east_north([(fix.latitude, fix.longitude) for fix in fixes], truth)
 
 

@@ -36,15 +36,18 @@ class Pyfunc:
     The environment must be the one it was logged with: a package that is missing or of another major version stops
     the load, and *warn* is told what else is different.  What MLflow's signature refuses is ``RequestRefused`` or
     ``InputRefused`` with the column's name; what breaks in the model, or is not what it promised, ``ModelFailed``.
+    With *abstain*, as a voter has it, a row that breaks it gets no answer (NaN, empty, the least whole number) instead,
+    and *warn* is told.
     """
 
-    parameters: ClassVar[tuple[str, ...]] = ("form", "inputs", "outputs", "matrix", "requirements", "python")
+    parameters: ClassVar[tuple[str, ...]] = ("form", "inputs", "outputs", "matrix", "abstain", "requirements", "python")
 
     def __init__(self, artifact: Path, warn: Callable[[str], None], parameters: Mapping[str, Any]) -> None:
         refuse_unknown(parameters, self.parameters)
         self._form = one_of(parameters, "form", FORMS)
         self._asked, self._given = _columns(parameters, "inputs"), _columns(parameters, "outputs")
         self._matrix = bool(parameters.get("matrix", False))
+        self._abstains, self._warn = bool(parameters.get("abstain", False)), warn
         _check_environment(parameters, warn)
         self.model = _load(artifact)
         self._specs = _specs(self.model) if self._form == "columns" else {}
@@ -71,7 +74,17 @@ class Pyfunc:
 
     def __call__(self, **arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The output columns for the input columns, rows first."""
-        return answered(self.predict(arrays), self._given, len(next(iter(arrays.values()))))
+        rows = len(next(iter(arrays.values())))
+        try:
+            return answered(self.predict(arrays), self._given, rows)
+        except ModelFailed as error:
+            if not self._abstains:
+                raise
+            if rows == 1:
+                self._warn(f"abstained: {error}")
+                return {tensor.name: _nothing(tensor) for tensor in self.outputs}
+        apart = [self(**{name: array[i : i + 1] for name, array in arrays.items()}) for i in range(rows)]
+        return {tensor.name: np.concatenate([one[tensor.name] for one in apart]) for tensor in self.outputs}
 
     def predict(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
         """What the model's own ``predict`` gives for the tensors *arrays*."""
@@ -109,6 +122,13 @@ class Pyfunc:
             if reason := _refused(table[[name]], spec):
                 return InputRefused(str(name), str(getattr(spec.type, "name", spec.type)), reason)
         return None
+
+
+def _nothing(tensor: Tensor) -> NDArray[Any]:
+    """One row without an answer: what no class is called."""
+    kind = tensor.numpy_type.kind
+    value: Any = {"O": b"", "f": np.nan}.get(kind, np.iinfo(np.int64).min if kind == "i" else 0)
+    return np.full((1, *(abs(size) for size in tensor.dims)), value, tensor.numpy_type)
 
 
 def share_cores(model_config: str) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sextant.arrays import real
 from sextant.errors import InputRefused, ParametersError
 from sextant.parameters import number, refuse_unknown, whole
 from sextant.tensors import Tensor
@@ -23,8 +25,8 @@ class Scale:
     [[0.0, 54.0, 0.0]]
     """
 
-    inputs: ClassVar[tuple[Tensor, ...]] = (Tensor("features", "FP32", (-1,)),)
-    outputs: ClassVar[tuple[Tensor, ...]] = (Tensor("scaled", "FP32", (-1,)),)
+    inputs: tuple[Tensor, ...] = (Tensor("features", "FP32", (-1,)),)
+    outputs: tuple[Tensor, ...] = (Tensor("scaled", "FP32", (-1,)),)
 
     parameters: ClassVar[tuple[str, ...]] = (
         "width",
@@ -35,10 +37,18 @@ class Scale:
         "at_least",
         "at_most",
     )
+    measured: ClassVar[tuple[str, ...]] = ("width",)
+    validates: ClassVar[bool] = True
+
+    @classmethod
+    def settled(cls, parameters: Mapping[str, Any], dims: tuple[int, ...]) -> dict[str, Any]:
+        """The complete parameters for rows of *dims*, which are the same on both sides."""
+        return {**parameters, "width": dims[-1]}
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         refuse_unknown(parameters, self.parameters)
         self._width = whole(parameters, "width")
+        self.inputs, self.outputs = (_of_width(side, self._width) for side in (Scale.inputs, Scale.outputs))
         self._offset = number(parameters, "offset", 0.0)
         self._divisor = number(parameters, "divisor", 1.0)
         self._power = number(parameters, "power", 1.0)
@@ -64,6 +74,7 @@ class Scale:
         return {"scaled": scaled}
 
     def _checked(self, features: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+        real(features, partial(InputRefused, "features", "numbers"))
         if features.ndim != 2 or features.shape[1] != self._width:
             raise InputRefused("features", f"rows of {self._width} numbers", f"shape {list(features.shape)}")
         _refuse(~np.isfinite(features), features, "finite numbers")
@@ -75,6 +86,10 @@ class Scale:
             high = features > np.float32(self._at_most)
             _refuse(high if missing is None else high & ~missing, features, f"numbers up to {self._at_most:g}")
         return missing
+
+
+def _of_width(tensors: tuple[Tensor, ...], width: int) -> tuple[Tensor, ...]:
+    return tuple(tensor._replace(dims=(width,)) for tensor in tensors)
 
 
 def _refuse(bad: NDArray[np.bool_], features: NDArray[np.float32], expected: str) -> None:

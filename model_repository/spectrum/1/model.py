@@ -1,0 +1,14 @@
+"""Windows of a signal in, checked; their log spectra out."""
+
+import triton_python_backend_utils as pb_utils
+
+from sextant.backend import Shell
+from sextant.blocks.spectrum import Spectrum
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        self.shell = Shell(pb_utils, args, Spectrum)
+
+    def execute(self, requests: list[object]) -> list[object]:
+        return self.shell.respond(requests)

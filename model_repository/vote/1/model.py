@@ -1,0 +1,14 @@
+"""Several members' classes in, one class and how many agree on it out."""
+
+import triton_python_backend_utils as pb_utils
+
+from sextant.backend import Shell
+from sextant.blocks.vote import Vote
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        self.shell = Shell(pb_utils, args, Vote)
+
+    def execute(self, requests: list[object]) -> list[object]:
+        return self.shell.respond(requests)
