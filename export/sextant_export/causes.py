@@ -58,7 +58,7 @@ def beside_an_edge(
     reached = np.zeros(len(rows), dtype=bool)
     if not any(array.dtype.kind in "fiu" for array in feed.values()):
         return reached
-    sizes = {name: _largest(array) for name, array in feed.items()}
+    sizes = {name: largest(array) for name, array in feed.items()}
     for turn in range(ROUNDS):
         for left in _batches(np.flatnonzero(~reached)):
             moved = {name: nudged(array[rows[left]], sizes[name], turn) for name, array in feed.items()}
@@ -111,7 +111,7 @@ def _rounded(whole: NDArray[Any]) -> NDArray[Any]:
     return np.where(fits, np.where(fits, near, 0).astype(whole.dtype), whole)
 
 
-def _largest(array: NDArray[Any]) -> NDArray[np.float64]:
+def largest(array: NDArray[Any]) -> NDArray[np.float64]:
     """The largest finite size in each column."""
     if array.dtype.kind != "f":
         return np.zeros(array.shape[1:])

@@ -7,6 +7,7 @@ Triton 24.10 knows, because one unknown field makes it refuse the whole file.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from sextant.backend import Block
 from sextant.errors import StoreError
 from sextant.tensors import Tensor
 from sextant_export.pipeline import Serving
@@ -25,6 +27,9 @@ from sextant_export.wiring import EnsembleStep
 
 EMBEDDED = "embedded"
 ENGINES = "/tmp/sextant-engines"  # noqa: S108  a place in the server's container: mount a volume there
+# What Sextant says in the parameters of a configuration: a pipeline's classes in their order, the columns of a table,
+# which column callers send as ``group``, the release that a front is wired to, and the one that it tries beside it.
+CLASSES, COLUMNS, GROUP_COLUMN, RELEASE, CANDIDATE = "classes", "columns", "per", "release", "candidate"
 _BACKENDS = {"tensorrt_plan": "tensorrt", "onnxruntime_onnx": "onnxruntime"}
 
 
@@ -115,25 +120,10 @@ def tensorrt_config(
     return config
 
 
-def block_config(
-    name: str,
-    block: type[Any],
-    serving: Serving,
-    versions: Iterable[int],
-    dims: Mapping[str, tuple[int, ...]] | None = None,
-) -> ModelConfig:
-    """
-    The configuration of a block: NumPy on the CPU, one copy, batching whatever is waiting already.
-
-    *dims* replaces the dims of the tensors it names, where a pipeline knows more than the block.
-    """
-    known = dims or {}
+def block_config(name: str, block: Block, serving: Serving, versions: Iterable[int]) -> ModelConfig:
+    """The configuration of a *block*: NumPy on the CPU, one copy, batching whatever is waiting already."""
     config = ModelConfig(name=name, backend="python", max_batch_size=serving.max_batch_size)
-    inputs, outputs = (
-        [tensor._replace(dims=known.get(tensor.name, tensor.dims)) for tensor in side]
-        for side in (block.inputs, block.outputs)
-    )
-    _describe(config, inputs, outputs)
+    _describe(config, block.inputs, block.outputs)
     _serve(config, versions, 1, proto.ModelInstanceGroup.KIND_CPU)
     config.dynamic_batching.max_queue_delay_microseconds = 0
     return config
@@ -160,8 +150,33 @@ def ensemble_config(
             input_map=step.input_map,
             output_map=step.output_map,
         )
-    config.parameters["release"].string_value = str(release)
+    config.parameters[RELEASE].string_value = str(release)
     return config
+
+
+def describe_classes(config: Any, names: Sequence[Any]) -> None:
+    """Say the *names* of the classes in the parameters of *config*, where a client finds what probabilities are of."""
+    config.parameters[CLASSES].string_value = json.dumps(list(names))
+
+
+def said(config: Any, name: str) -> str:
+    """
+    What the parameter *name* of *config* says; nothing where it has none, and gets none by being asked.
+
+    >>> said(ensemble_config("locate", 7, [], [], [], 8), RELEASE), said(ModelConfig(), RELEASE)
+    ('7', '')
+    """
+    return str(config.parameters[name].string_value) if name in config.parameters else ""
+
+
+def release_of(config: Any) -> int | None:
+    """The release that the front or ensemble *config* is wired to; None where it says none."""
+    return int(said(config, RELEASE) or 0) or None
+
+
+def candidate_of(config: Any) -> int | None:
+    """The release that the front *config* tries beside the one that serves; None where it is no router."""
+    return None if config.platform == "ensemble" else int(said(config, CANDIDATE) or 0) or None
 
 
 def backend_of(config: ModelConfig) -> str:
@@ -198,7 +213,10 @@ def read_config(path: Path) -> ModelConfig:
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path} is no model configuration: {error}") from error
+        raise StoreError(
+            f"{path} is no model configuration: {error}; restore the file, or take {path.parent} out of the repository "
+            "and promote its pipeline again"
+        ) from error
 
 
 def _with_versions(config: ModelConfig, versions: Sequence[int]) -> ModelConfig:

@@ -144,8 +144,14 @@ def _own_python(
 ) -> Copied:
     from sextant_export.copies.pyfunc import own_python
 
-    shared = pipeline.answer == "position"
-    copy = own_python(artifact, archive=member.environment == "archive", matrix=shared, stored=stored(own_python=True))
+    shared = pipeline.answer != "tensors"
+    copy = own_python(
+        artifact,
+        archive=member.environment == "archive",
+        matrix=shared,
+        abstain=pipeline.answer == "label",
+        stored=stored(own_python=True),
+    )
     made_of = Source(flavor=PYFUNC, original=lambda: copy.original)
     batch = pipeline.serving.max_batch_size
     return Copied(copy=copy, source=made_of, signature=copy.signature, refused=refused, batch=batch)

@@ -7,8 +7,9 @@ One ``.npz`` file without pickles, which are programs: an array of text is kept 
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from sextant_export.store import Store, sync, writing
 
 Evidence = Mapping[str, tuple[Feed, Arrays]]
 ROWS, ANSWERS, TEXT = "rows", "answers", ":text"
+OF_GRAPH = ":graph"
+"""Under this name stands the evidence of a fused graph; no member has such a name."""
 
 
 def proof_path(store: Store, pipeline: str, release: int) -> Path:
@@ -29,28 +32,39 @@ def proof_path(store: Store, pipeline: str, release: int) -> Path:
     return receipt_path(store, pipeline, release).with_suffix(".proof.npz")
 
 
-def write_proof(store: Store, pipeline: str, release: int, evidence: Evidence) -> None:
-    """Write each member's feed and answers, by the member's name, in one step."""
-    path = proof_path(store, pipeline, release)
+def pack_proof(path: Path, evidence: Evidence) -> None:
+    """Write each member's feed and answers, by the member's name, to the file *path*."""
     arrays: dict[str, NDArray[Any]] = {}
     for name, (feed, answers) in evidence.items():
         arrays |= dict(_packed(f"{name}/{ROWS}/{tensor}", array) for tensor, array in feed.items())
         arrays |= dict(_packed(f"{name}/{ANSWERS}/{output}", array) for output, array in answers.items())
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def unpack_proof(path: Path, names: Iterable[str]) -> Evidence:
+    """What :func:`pack_proof` wrote under *names*."""
+    with path.open("rb") as file, np.load(file) as arrays:
+        return {name: _of_member(name, arrays) for name in names}
+
+
+def place_proof(store: Store, pipeline: str, release: int, packed: Path) -> None:
+    """Put the file *packed* in its place in *store*, in one step."""
+    path = proof_path(store, pipeline, release)
     partial = path.with_name(f".{path.name}.partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        shutil.copyfile(packed, partial)
         sync(partial)
         partial.replace(path)
 
 
 def read_proof(store: Store, receipt: Receipt) -> Evidence:
-    """Each member's feed and answers; ``ReceiptError`` where the file is gone or not whole."""
+    """Each member's feed and answers, and a fused graph's; ``ReceiptError`` where the file is gone or not whole."""
     path = proof_path(store, receipt.pipeline, receipt.release)
+    names = (*receipt.members, *([OF_GRAPH] if receipt.fused and "model" in receipt.fused else []))
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {name: _of_member(name, arrays) for name in receipt.members}
+        return unpack_proof(path, names)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ReceiptError(
             f"{path} is gone or not whole, so the release cannot be proven through Triton: "

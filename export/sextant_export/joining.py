@@ -8,16 +8,15 @@ the versions before it still load every one of them? Where not, nothing is writt
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.errors import BreakingChange
-from sextant_export.config import Configs, backend_of, type_word
+from sextant_export.config import CLASSES, COLUMNS, GROUP_COLUMN, Configs, backend_of, said, type_word
 
-_NOTHING = ModelConfig().parameters["columns"]
 _NEW_NAME = "register the model, or name the pipeline, under a new name"
 
 
@@ -32,6 +31,7 @@ def merged(present: Configs, configs: Configs, version: int) -> Configs:
     largest = max(config.max_batch_size for config in (*present.twins, *configs.twins))
     for config in together.twins:
         config.max_batch_size = largest
+        _keep(config, present.main)
     if configs.plans:
         together.main.cc_model_filenames.update(present.plans)
     return together
@@ -52,28 +52,101 @@ def refuse_unloadable(present: Configs, configs: Configs, version: int, model: P
 
 
 def refuse_breaking(present: ModelConfig, config: ModelConfig) -> None:
-    """Raise :class:`~sextant.errors.BreakingChange` where inputs or outputs differ, or the order of columns in one."""
+    """
+    Raise :class:`~sextant.errors.BreakingChange` where inputs or outputs go or change, or the order of columns in one.
+
+    New outputs, and new inputs that may be left out, break nobody.
+    """
     if (present.platform == "ensemble") != (config.platform == "ensemble"):
         raise BreakingChange(f"{config.name} is the name of a pipeline, and of one of its models: {_NEW_NAME}")
     for side in ("input", "output"):
-        was, becomes = (_tensors(getattr(c, side)) for c in (present, config))
-        if was != becomes:
-            raise BreakingChange(
-                f"{config.name}: its {side}s would change from {was} to {becomes}, and the releases being served "
-                "rely on them: register the new model, or name the new pipeline, under a new name"
-            )
-    was, becomes = (_order(c) for c in (present, config))
-    if was and was != becomes:
-        raise BreakingChange(
-            f"{config.name}: its columns would change from {was} to {becomes}, and callers that send arrays rely on "
-            "their order: register the new model, or name the new pipeline, under a new name"
-        )
+        _refuse_other_tensors(present, config, side)
+    for name, read, why, may_go in _RELIANCES:
+        was, becomes = read(present), read(config)
+        if was and was != becomes and (becomes or not may_go):
+            raise BreakingChange(f"{config.name}: its {name} would change from {was!r} to {becomes!r}, and {why}")
+
+
+def _refuse_other_tensors(present: ModelConfig, config: ModelConfig, side: str) -> None:
+    was, becomes = (_tensors(getattr(c, side)) for c in (present, config))
+    if was == becomes or _only_grows(present, config, side):
+        return
+    gone, new = ([one for one in here if one not in there] for here, there in ((was, becomes), (becomes, was)))
+    raise BreakingChange(
+        f"{config.name}: its {side}s would change from {gone} to {new}, and the releases being served "
+        "rely on them: register the new model, or name the new pipeline, under a new name"
+    )
+
+
+def _classes(config: ModelConfig) -> list[str]:
+    """The classes of a pipeline that answers a label, in the order of their probabilities."""
+    return list(map(str, json.loads(said(config, CLASSES) or "[]")))
+
+
+def _group(config: ModelConfig) -> str:
+    """The column that callers send as ``group``."""
+    return said(config, GROUP_COLUMN)
+
+
+def _keep(config: ModelConfig, present: ModelConfig) -> None:
+    """Take over the tensors that only *present* has: an older release, placed again, takes none from the newer."""
+    for side in ("input", "output"):
+        known = {tensor.name for tensor in getattr(config, side)}
+        getattr(config, side).extend(tensor for tensor in getattr(present, side) if tensor.name not in known)
+
+
+def _only_grows(present: ModelConfig, config: ModelConfig, side: str) -> bool:
+    """
+    Whether every tensor stays and the new ones are nobody's duty: outputs, or inputs that may be left out.
+
+    Only of what has no graph, which would have to hold them: ensembles, and Python that looks at what it is asked.
+    """
+    if present.platform != "ensemble" and present.backend != "python":
+        return False
+    was, becomes = ({t.name: t for t in getattr(c, side)} for c in (present, config))
+    stays = set(_tensors(was.values())) <= set(_tensors(becomes.values()))
+    return stays and all(side == "output" or becomes[name].optional for name in becomes.keys() - was.keys())
 
 
 def _order(config: ModelConfig) -> list[str]:
     """The columns that stand in one tensor, in its order; elsewhere each tensor is its column's own."""
-    table = json.loads(dict(config.parameters).get("columns", _NOTHING).string_value or "{}").get("inputs", [])
+    table = json.loads(said(config, COLUMNS) or "{}").get("inputs", [])
     return [column["name"] for column in table if len({column["tensor"] for column in table}) == 1]
+
+
+class _Reliance(NamedTuple):
+    """
+    What callers rely on beside tensors: its *name*, how it is *read*, and *why* nobody may change it.
+
+    It *may_go* where nothing takes its place.
+    """
+
+    name: str
+    read: Callable[[ModelConfig], Any]
+    why: str
+    may_go: bool = False
+
+
+_RELIANCES = (
+    _Reliance(
+        "classes",
+        _classes,
+        "callers know probabilities by their order: keep it with `classes:` under vote, or name the new pipeline under "
+        "a new name",
+    ),
+    _Reliance(
+        "group",
+        _group,
+        "callers who go on sending the one would be answered for the other: name the new pipeline under a new name",
+        may_go=True,
+    ),
+    _Reliance(
+        "columns",
+        _order,
+        "callers that send arrays rely on their order: register the new model, or name the new pipeline, under a new "
+        "name",
+    ),
+)
 
 
 def _refuse_unplanned(present: Configs, configs: Configs, version: int, model: Path) -> None:

@@ -1,4 +1,4 @@
-"""A member on its way into a store: fetched, copied, proven."""
+"""A member on its way into a store: copied, proven."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from sextant_export.copying import Copied, copied
 from sextant_export.doubts import refuse_mixing, rounded_rows
 from sextant_export.original import Original, fitted
 from sextant_export.parity import Reopened, prove
+from sextant_export.pickles import pickles
 from sextant_export.pipeline import Member, Pipeline
 from sextant_export.proof import Proof
-from sextant_export.registry import Artifact, RegisteredVersion, Registry
+from sextant_export.registry import Artifact, RegisteredVersion, input_example
 from sextant_export.rows import Rows, proof_feed
 from sextant_export.signature import Arrays, Feed, Signature
 from sextant_export.tree_thresholds import thresholds
@@ -35,6 +36,27 @@ _THERE = (
     "{} was there before, perhaps from another registry or an earlier Sextant: use a store of its own, "
     "or register the model again"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberCopy:
+    """A member with the copy of it that is not proven yet; *stored* is where a store holds that copy already."""
+
+    member: Member
+    model_name: str
+    artifact: Artifact
+    copied: Copied
+    stored: Path | None = None
+
+    def __str__(self) -> str:
+        """What it is made of, and why not of something better."""
+        if set(self.artifact.flavors) == {PYFUNC}:
+            return "its own Python, the one flavour it has"
+        why = "".join(f" ({reason})" for reason in self.copied.refused.values())
+        if not self.copied.copy.converted:
+            return f"NOT converted{why}"
+        kept = self.copied.copy.facts().get("why")  # from TensorRT, by these nodes
+        return f"{self.copied.source.flavor} to {self.copied.copy.kind}" + (f" ({kept})" if kept else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +101,8 @@ class PreparedMember:
         return self.copy.outputs
 
     def answer(self, rows: NDArray[Any]) -> Arrays:
-        """All outputs for *rows* (N, width) of its one input, by name, asked here."""
-        return self.copy.answer({self.inputs[0].name: rows})
+        """All outputs for *rows* (N, ...) of its one input, by name, asked here as Triton asks."""
+        return self.copied.answer({self.inputs[0].name: rows})
 
     def facts(self) -> dict[str, Any]:
         """What the receipt keeps."""
@@ -97,42 +119,50 @@ class PreparedMember:
             "refused": dict(self.copied.refused),
             "signature": signature.to_dict() if signature else None,
             "artifact_sha256": self.artifact.digest,
+            "pickled": list(pickles(self.artifact)),
             "proof": self.proof.to_dict(),
             **self.copy.facts(),
         }
 
 
-def prepare(
+def copy_member(
     pipeline: Pipeline,
     member: Member,
-    found: RegisteredVersion,
-    registry: Registry,
+    artifact: Artifact,
     directory: Path,
-    *,
-    observed: NDArray[Any] | None = None,
     stored: Callable[[str], Path | None] = lambda _: None,
-) -> PreparedMember:
+) -> MemberCopy:
     """
-    *member*, whose URI means the registered version *found*, copied and proven in the folder *directory*.
+    The copy of *artifact* that *member* asks for, made in the folder *directory*.
 
-    *observed* are rows (N, width) as the member will see them; the proof draws from their ranges and from the logged
-    input example. What *stored* finds of the version in a store already is proven as it is, not converted again.
-    Raises ``ConversionError``, ``ParityError``, or ``RegistryError`` where it has nothing to draw from.
+    What *stored* finds of the version in a store already is taken as it is, not converted again. ``ConversionError``
+    where there is none.
     """
-    artifact = registry.fetch(found, directory / f"{found.name}-{found.version}")
+    found = artifact.version
     called = partial(triton_model, member, found, pipeline.name)
     folder = directory / f"{found.name}-{found.version}.copy"
     copy = copied(artifact, pipeline, member, folder, lambda **kind: stored(called(**kind)))
     model_name = called(own_python=not copy.copy.converted)
+    return MemberCopy(member=member, model_name=model_name, artifact=artifact, copied=copy, stored=stored(model_name))
+
+
+def prove_member(made: MemberCopy, observed: NDArray[Any] | None = None) -> PreparedMember:
+    """
+    *made*, proven.
+
+    *observed* are rows (N, ...) as the member will see them; the proof draws from their ranges and from the logged
+    input example. Raises ``ParityError``, or ``RegistryError`` where it has nothing to draw from.
+    """
+    copy, artifact = made.copied, made.artifact
     original = original_of(copy)
-    feed = proof_rows(registry, artifact, copy, original, _observed(artifact, copy.copy.inputs, observed))
-    logged = logged_wide(registry, artifact, copy)
-    proof, expected = _prove(copy, original, artifact, feed, logged, member.tolerance, stored(model_name))
+    feed = proof_rows(artifact, copy, original, _observed(artifact, copy.copy.inputs, observed))
+    logged = logged_wide(artifact, copy)
+    proof, expected = _prove(made, original, feed, logged)
     kept = np.setdiff1d(np.arange(proof.rows), proof.edges)
     counted = {name: array[kept] for name, array in feed.items()}, {n: array[kept] for n, array in expected.items()}
     return PreparedMember(
-        name=member.name,
-        model_name=model_name,
+        name=made.member.name,
+        model_name=made.model_name,
         artifact=artifact,
         copied=replace(copy, copy=copy.copy.proven(*counted)),
         proof=proof,
@@ -153,27 +183,20 @@ def triton_model(member: Member, found: RegisteredVersion, pipeline: str, *, own
     return f"{found.name}.model" if found.name == pipeline else found.name
 
 
-def _prove(
-    copy: Copied,
-    original: Original,
-    artifact: Artifact,
-    feed: Feed,
-    logged: Feed | None,
-    tolerance: float | None,
-    stored: Path | None,
-) -> tuple[Proof, Arrays]:
+def _prove(made: MemberCopy, original: Original, feed: Feed, logged: Feed | None) -> tuple[Proof, Arrays]:
+    copy = made.copied
     try:
-        return _proven(copy, original, feed, logged, tolerance)
+        return _proven(copy, original, feed, logged, made.member.tolerance)
     except RegistryError as error:
         if not copy.refused:
             raise
         said = "; ".join(copy.refused.values())
         raise ConversionError(f"{said}; and it cannot be served by its own Python: {error}") from error
     except ParityError as error:
-        there = f"; {_THERE.format(stored)}" if stored else ""
+        there = f"; {_THERE.format(made.stored)}" if made.stored else ""
         advice = "" if copy.source.flavor == PYFUNC else f"; `flavor: {PYFUNC}` serves the original itself"
         raise ParityError(
-            f"{artifact.version}: {error}{there or advice}", worst=error.worst, tolerance=error.tolerance
+            f"{made.artifact.version}: {error}{there or advice}", worst=error.worst, tolerance=error.tolerance
         ) from error
 
 
@@ -212,7 +235,6 @@ def original_of(copy: Copied) -> Reopened:
 
 
 def proof_rows(
-    registry: Registry,
     artifact: Artifact,
     copy: Copied,
     original: Original,
@@ -225,7 +247,7 @@ def proof_rows(
     ``RegistryError`` where there is nothing to draw from.
     """
     inputs = copy.copy.inputs
-    example = _example(registry, artifact, copy)
+    example = _example(artifact, copy)
     known = [feed for feed in (example, observed) if feed]
     columns = artifact.signature.inputs if artifact.signature else ()
     try:
@@ -248,23 +270,23 @@ def proof_rows(
         ) from error
 
 
-def logged_wide(registry: Registry, artifact: Artifact, copy: Copied) -> Feed | None:
+def logged_wide(artifact: Artifact, copy: Copied) -> Feed | None:
     """The logged example of what is converted, its numbers as they were logged where the copy takes FP32."""
     if not copy.copy.converted or copy.source.known_rows() is not None:
         return None
     wide = tuple(t._replace(dtype="FP64") if t.dtype == "FP32" else t for t in copy.copy.inputs)
-    return _logged(registry, artifact, copy, wide)
+    return _logged(artifact, copy, wide)
 
 
-def _example(registry: Registry, artifact: Artifact, copy: Copied) -> Feed | None:
+def _example(artifact: Artifact, copy: Copied) -> Feed | None:
     """Rows of the copy's inputs: the converter's own word, else the logged example."""
     if (known := copy.source.known_rows()) is not None:
         return known
-    return _logged(registry, artifact, copy, copy.copy.inputs)
+    return _logged(artifact, copy, copy.copy.inputs)
 
 
-def _logged(registry: Registry, artifact: Artifact, copy: Copied, inputs: tuple[Tensor, ...]) -> Feed | None:
-    example = registry.input_example(artifact)
+def _logged(artifact: Artifact, copy: Copied, inputs: tuple[Tensor, ...]) -> Feed | None:
+    example = input_example(artifact)
     if example is None:
         return None
     signature = artifact.signature or Signature.of_tensors(copy.copy.inputs)
@@ -279,10 +301,16 @@ def _observed(artifact: Artifact, inputs: tuple[Tensor, ...], observed: NDArray[
     """Known cases as rows of the one input; of another pipeline, they are an error in words."""
     if observed is None:
         return None
-    width = inputs[0].dims[0]
-    if len(inputs) != 1 or width not in (-1, observed.shape[1]):
+    dims, came = inputs[0].dims, observed.shape[1:]
+    fits = len(dims) == len(came) and all(a in (-1, b) for a, b in zip(dims, came, strict=True))
+    if len(inputs) != 1 or not fits:
+        takes = dims[0] if len(dims) == 1 else list(dims)
+        had = f"{came[0]} features" if len(came) == 1 else f"rows of {list(came)}"
+        more = len(inputs) == len(dims) == len(came) == 1 and came[0] > dims[0]
+        advice = (
+            "name those that are none under `calibration`: `truth`, `group`, `per`" if more else "which are missing?"
+        )
         raise RegistryError(
-            f"{artifact.version} takes rows of {width} numbers, and the known cases have {observed.shape[1]} features: "
-            "name the columns that are no features under `truth:` and `group:`"
+            f"{artifact.version} takes rows of {takes} numbers, and the known cases have {had}: {advice}"
         )
     return {inputs[0].name: observed.astype(inputs[0].numpy_type)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 _REFUSALS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
+_GONE = "No such artifact"
 _LOGGERS = ("mlflow", "alembic")
 
 
@@ -30,14 +34,18 @@ def mlflow_calls(tracking_uri: str) -> Iterator[Any]:
     away.
     """
     if (database := missing_database(tracking_uri)) is not None:
-        raise RegistryUnreachable(f"no MLflow registry at {tracking_uri}: there is no file {database}")
+        advice = "name the registry by --registry or MLFLOW_TRACKING_URI"
+        raise RegistryUnreachable(f"no MLflow registry at {tracking_uri}: there is no file {database}; {advice}")
+    shown = without_password(tracking_uri)
     with quiet_mlflow() as mlflow:
         try:
             yield mlflow
         except (mlflow.exceptions.MlflowException, OSError) as error:
-            raise _translated(error, tracking_uri) from error
+            raise _translated(error, shown) from error
         except ModuleNotFoundError as error:
-            raise RegistryUnreachable(f"{tracking_uri} needs the Python package {error.name}") from error
+            raise RegistryUnreachable(f"{shown} needs the Python package {error.name}") from error
+        except _damaged() as error:
+            raise _of_what_is_there(error, shown) from error
 
 
 @contextmanager
@@ -75,6 +83,20 @@ def missing_database(tracking_uri: str) -> Path | None:
     return file if prefix == "sqlite" and path and not file.is_file() else None
 
 
+def without_password(uri: str) -> str:
+    """
+    *uri* as it may be shown.
+
+    >>> without_password("postgresql://sextant:secret@db:5432/mlflow")
+    'postgresql://***@db:5432/mlflow'
+    >>> without_password("http://mlflow.example")
+    'http://mlflow.example'
+    """
+    scheme, found, rest = uri.partition("://")
+    login, at, place = rest.rpartition("@")
+    return f"{scheme}://***@{place}" if found and at and "/" not in login else uri
+
+
 def _mlflow() -> Any:
     try:
         import mlflow
@@ -86,11 +108,32 @@ def _mlflow() -> Any:
 
 def _translated(error: Exception, tracking_uri: str) -> Exception:
     said = " ".join(str(error).split())[:500]
-    if getattr(error, "error_code", "") in _REFUSALS:
+    if any(f"[Errno {number}]" in said for number in _NO_ROOM):
+        return RegistryError(
+            f"what {tracking_uri} holds cannot be brought to {tempfile.gettempdir()}: make room there, or name another "
+            f"folder by TMPDIR: {said}"
+        )
+    if getattr(error, "error_code", "") in _REFUSALS or _GONE in said:
         return RegistryError(said)
     if isinstance(error, OSError) and not isinstance(error, _away()):
         return RegistryError(f"an artifact of {tracking_uri} cannot be brought here: {said}")
     return RegistryUnreachable(f"the MLflow registry {tracking_uri} does not answer: {_system_word(error) or said}")
+
+
+def _damaged() -> tuple[type[Exception], ...]:
+    """What MLflow passes on of its database and of its YAML files."""
+    from sqlalchemy.exc import SQLAlchemyError
+    from yaml import YAMLError
+
+    return SQLAlchemyError, YAMLError
+
+
+def _of_what_is_there(error: Exception, tracking_uri: str) -> Exception:
+    """A database that does not answer, or a file of a model that is none."""
+    said = " ".join(str(getattr(error, "orig", error)).split())
+    if hasattr(error, "orig"):
+        return RegistryUnreachable(f"the MLflow registry {tracking_uri} cannot be read: {said}")
+    return RegistryError(f"the MLmodel file of a model in {tracking_uri} is no YAML: {said}; log that model again")
 
 
 def _system_word(error: BaseException | None) -> str | None:

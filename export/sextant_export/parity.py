@@ -9,7 +9,7 @@ fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,7 +48,7 @@ def prove(
     return required(proof, expected, given), expected
 
 
-def compare(expected: Arrays, given: Arrays, tolerance: float | None = None) -> Proof:
+def compare(expected: Arrays, given: Arrays, tolerance: float | Tolerances | None = None) -> Proof:
     """
     The proof that *given* is *expected*, without an original to ask again.
 
@@ -58,12 +58,13 @@ def compare(expected: Arrays, given: Arrays, tolerance: float | None = None) -> 
 
 
 def examine(
-    expected: Arrays, given: Arrays, feed: Feed, original: Answer | None, tolerance: float | None = None
+    expected: Arrays, given: Arrays, feed: Feed, original: Answer | None, tolerance: float | Tolerances | None = None
 ) -> Proof:
     """
     What the comparison comes to, proven or not: each row that differs is asked again beside itself.
 
-    ``ParityError`` only for what is no matter of tolerance: :func:`~sextant_export.difference.check`.
+    *tolerance* is one for all outputs, or one for each by name. ``ParityError`` only for what is no matter of it:
+    :func:`~sextant_export.difference.check`.
     """
     check(expected, given)
     tolerances = tolerances_of(expected, tolerance)
@@ -77,7 +78,7 @@ def examine(
         worst=_worst_rows(expected, given, tolerances, ratios, causes),
         placed=int(on_purpose.sum()),
         placed_edges=int(on_purpose[_explained(causes)].sum()),
-        stated=tolerance,
+        stated=None if isinstance(tolerance, Mapping) else tolerance,
     )
 
 
@@ -96,8 +97,10 @@ def asked(original: Answer, feed: Feed, batch: int = BATCH) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def tolerances_of(expected: Arrays, stated: float | None = None) -> dict[str, Tolerance]:
+def tolerances_of(expected: Arrays, stated: float | Tolerances | None = None) -> Tolerances:
     """What is tolerated of each output: what was *stated*, else what answers like *expected* allow."""
+    if isinstance(stated, Mapping):
+        return stated
     return {name: _tolerance(array, stated) for name, array in expected.items()}
 
 

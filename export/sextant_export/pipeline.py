@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from sextant.errors import PipelineError
+from sextant_export.calibration_problems import groups_of
+from sextant_export.canary import Canary, canary_of
+from sextant_export.gate import CoverageGate, Gate, GateData, Limit, gate_of
+from sextant_export.live import Live, live_of
 from sextant_export.model_uri import ModelUri
 from sextant_export.problem import Problem
 from sextant_export.problems import problems
@@ -23,8 +27,12 @@ from sextant_export.step_problems import MEMBERS
 __all__ = [
     "BlockStep",
     "Calibration",
+    "Canary",
     "CoverageGate",
     "Gate",
+    "GateData",
+    "Limit",
+    "Live",
     "Member",
     "Members",
     "Pipeline",
@@ -98,40 +106,39 @@ Step = BlockStep | Members
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Known cases that scale the ellipses: a table, its columns of truth, the column of its groups."""
+    """
+    Known cases: a file, its columns of *truth*, and the column *group* of what belongs together, which is no feature.
+
+    *truth* names latitude and longitude, or the label.  *per* says by what rows are calibrated apart from one another,
+    as the parameter ``groups`` of ``ellipse`` does: a column that callers send too, bands of distance from a point, or
+    bands of deviation.
+    """
 
     data: Path
-    truth: tuple[str, str]
+    truth: tuple[str, ...]
     group: str | None = None
+    per: Mapping[str, Any] | None = None
+
+    @property
+    def per_column(self) -> str | None:
+        """The column whose words rows are calibrated apart by, where the spec names one."""
+        return None if self.per is None else self.per.get("column")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How the pipeline is served: batching, copies of each member, threads of each copy."""
+    """
+    How the pipeline is served: batching, copies of each member, threads of each copy.
+
+    *fuse_graph* makes one ONNX model of all steps that can be written as a graph.
+    """
 
     max_batch_size: int = 64
     max_queue_delay_us: int = 500
     instances: int = 1
     intra_op_thread_count: int = 1
     response_cache: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoverageGate:
-    """The ellipse of *level* must hold the truth in at least the share *at_least* of known cases."""
-
-    level: float
-    at_least: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """What a release must show before it is served; None where nothing is asked."""
-
-    coverage: CoverageGate | None = None
-    median_error_m: float | None = None
-    p95_error_m: float | None = None
-    p95_ms: float | None = None
+    fuse_graph: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +152,8 @@ class Pipeline:
     calibration: Calibration | None = None
     serving: Serving = Serving()
     gate: Gate | None = None
+    canary: Canary | None = None
+    live: Live | None = None
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -155,14 +164,17 @@ class Pipeline:
         """
         if found := tuple(problems(raw)):
             raise PipelineError(found)
+        calibration = _calibration(raw.get("calibration"), directory)
         return cls(
             name=raw["name"],
             answer=raw["answer"],
             members={name: _member(name, value, directory) for name, value in raw["members"].items()},
             steps=tuple(_step(step) for step in raw["steps"]),
-            calibration=_calibration(raw.get("calibration"), directory),
+            calibration=calibration,
             serving=Serving(**raw.get("serving", {})),
-            gate=_gate(raw.get("gate")),
+            gate=gate_of(raw.get("gate"), directory, calibration.truth if calibration else ()),
+            canary=canary_of(raw.get("canary")),
+            live=live_of(raw.get("live")),
             spec=raw,
         )
 
@@ -222,13 +234,6 @@ def _maps(raw: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 def _calibration(raw: Mapping[str, Any] | None, directory: Path) -> Calibration | None:
     if raw is None:
         return None
-    latitude, longitude = raw["truth"]
-    return Calibration(data=directory / raw["data"], truth=(latitude, longitude), group=raw.get("group"))
-
-
-def _gate(raw: Mapping[str, Any] | None) -> Gate | None:
-    if raw is None:
-        return None
-    coverage = CoverageGate(**raw["coverage"]) if "coverage" in raw else None
-    limits = {key: float(limit["at_most"]) for key, limit in raw.items() if key != "coverage"}
-    return Gate(coverage=coverage, **limits)
+    truth = (raw["truth"],) if isinstance(raw["truth"], str) else tuple(raw["truth"])
+    per = groups_of(raw["per"]) if "per" in raw else None
+    return Calibration(data=directory / raw["data"], truth=truth, group=raw.get("group"), per=per)

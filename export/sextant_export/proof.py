@@ -59,6 +59,18 @@ class Proof:
     rounded: int = 0
     rounded_of: int = 0
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Proof:
+        """The proof of which *plain* is what ``dataclasses.asdict`` gives, perhaps by way of JSON."""
+        return cls(
+            **{
+                **plain,
+                "outputs": {name: OutputProof(**output) for name, output in plain["outputs"].items()},
+                "causes": {cause: tuple(rows) for cause, rows in plain["causes"].items()},
+                "worst": tuple(WorstRow(**row) for row in plain["worst"]),
+            }
+        )
+
     @property
     def edges(self) -> tuple[int, ...]:
         """The rows that do not count, because the original itself cannot tell."""

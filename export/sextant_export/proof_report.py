@@ -44,6 +44,13 @@ class Comparison:
     histogram: tuple[int, ...] = ()
     worst: tuple[Mapping[str, Any], ...] = ()
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Comparison:
+        """The comparison of which *plain* is what ``dataclasses.asdict`` gives, perhaps by way of JSON."""
+        proof = plain["proof"] and Proof.of(plain["proof"])
+        lists = {"histogram": tuple(plain["histogram"]), "worst": tuple(plain["worst"])}
+        return cls(**{**plain, **lists, "proof": proof})
+
     @property
     def proven(self) -> bool:
         """Whether the copy is one."""

@@ -31,8 +31,12 @@ class Receipt:
     *members* gives for each member its registered model, version, run, digests and proof. *models* are the Triton
     models and versions that *ensemble*, a configuration as text, is wired to, *introduced* those of them that the store
     did not have before. *configs* are these models' configurations, each with its twin where it has one, as text:
-    later releases may have changed what all versions of a model share. *outcome* is ``staged``, ``served``,
-    ``refused`` or ``removed``; *replaced* is the release before.
+    later releases may have changed what all versions of a model share. *fused* says, where the spec asks for one graph,
+    which steps it holds, how it was proven, and why others were left. *digests* are the seals of the files of each of
+    *models* (:mod:`sextant_export.seals`), and *evidence* is the seal of the file of evidence; of a receipt without
+    them nothing can be checked. *outcome* is ``staged``, ``served``, ``refused`` or ``removed``; *replaced* is the
+    release before. *proof*, *gate* and *canary* are what was found of it
+    through Triton.
     """
 
     pipeline: str
@@ -48,12 +52,16 @@ class Receipt:
     ensemble: str
     tools: Mapping[str, str]
     configs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fused: Mapping[str, Any] | None = None
     outcome: str = "staged"
     replaced: int | None = None
     served_at: str | None = None
     proof: Mapping[str, Any] = field(default_factory=dict)
     gate: tuple[Mapping[str, Any], ...] = ()
+    canary: Mapping[str, Any] | None = None
     reason: str | None = None
+    digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    evidence: str | None = None
     format: int = FORMAT
 
     @property

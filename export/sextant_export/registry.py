@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sextant.errors import RegistryError
@@ -64,7 +65,8 @@ class Registry:
             found = _of_run(client, parsed) if parsed.run_id else _of_name(client, parsed)
             _refuse_unsafe(found.name)
             source = client.get_model_version_download_uri(found.name, found.version)
-            described = mlflow.models.Model.load(self._download(mlflow, f"{source}/MLmodel"))
+            with TemporaryDirectory() as directory:  # MLflow would leave what it fetches where nobody clears it away
+                described = mlflow.models.Model.load(self._download(mlflow, f"{source}/MLmodel", Path(directory)))
         return RegisteredVersion(
             name=found.name,
             version=int(found.version),
@@ -80,24 +82,25 @@ class Registry:
             path = Path(self._download(mlflow, version.source, directory))
         return Artifact(version=version, path=path, digest=digest(path))
 
-    def input_example(self, artifact: Artifact) -> Any | None:
-        """The logged input example, as it was logged, or None where there is none."""
-        with quiet_mlflow() as mlflow:
-            try:
-                return mlflow.models.Model.load(str(artifact.path)).load_input_example(str(artifact.path))
-            except Exception as error:
-                said = " ".join(str(error).split())[:300]
-                raise RegistryError(f"{artifact.version}: its logged input example cannot be read: {said}") from error
-
-    def _download(self, mlflow: Any, source: str, directory: Path | None = None) -> str:
+    def _download(self, mlflow: Any, source: str, directory: Path) -> str:
         return str(
             mlflow.artifacts.download_artifacts(
                 artifact_uri=source,
-                dst_path=directory and str(directory),
+                dst_path=str(directory),
                 tracking_uri=self.tracking_uri,
                 registry_uri=self.tracking_uri,
             )
         )
+
+
+def input_example(artifact: Artifact) -> Any | None:
+    """The logged input example of *artifact*, as it was logged, or None where there is none."""
+    with quiet_mlflow() as mlflow:
+        try:
+            return mlflow.models.Model.load(str(artifact.path)).load_input_example(str(artifact.path))
+        except Exception as error:
+            said = " ".join(str(error).split())[:300]
+            raise RegistryError(f"{artifact.version}: its logged input example cannot be read: {said}") from error
 
 
 def parsed_uri(uri: ModelUri | str) -> ModelUri:
@@ -109,17 +112,21 @@ def parsed_uri(uri: ModelUri | str) -> ModelUri:
 
 
 def _of_name(client: Any, uri: ModelUri) -> Any:
+    from mlflow.exceptions import MlflowException
+
     model = _registered_model(client, uri)
     version = uri.version if uri.version is not None else model.aliases.get(uri.alias)
     if version is None:
         said = guess(uri.alias, model.aliases) or "; it has no alias"
         raise RegistryError(f"{uri}: {model.name} has no alias {uri.alias!r}{said}")
-    found = client.search_model_versions(f"name='{model.name}'")
-    for candidate in found:
-        if int(candidate.version) == int(version):
-            return candidate
-    there = ", ".join(map(str, sorted(int(candidate.version) for candidate in found))) or "none"
-    raise RegistryError(f"{uri}: {model.name} has no version {version}; versions: {there}")
+    try:
+        return client.get_model_version(model.name, str(version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        found = client.search_model_versions(f"name='{model.name}'")
+        there = ", ".join(map(str, sorted(int(candidate.version) for candidate in found))) or "none"
+        raise RegistryError(f"{uri}: {model.name} has no version {version}; versions: {there}") from error
 
 
 def _registered_model(client: Any, uri: ModelUri) -> Any:

@@ -1,9 +1,12 @@
-"""The blocks' Triton shells, as committed in ``model_repository/``, for copying into a store."""
+"""The blocks' Triton shells, as committed in ``model_repository/``, and how a version of one is written."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sextant.errors import StoreError
 
@@ -16,12 +19,14 @@ def shells() -> Path:
     raise StoreError("the blocks' shells (model_repository/) are not installed: install triton-sextant again")
 
 
-def copy_shell(block: str, directory: Path) -> None:
+def write_block(block: str, parameters: Mapping[str, Any], directory: Path) -> None:
     """
-    Copy the shell of *block* into the version directory *directory*.
+    Put the shell of *block* and its complete *parameters* into the version directory *directory*, made where needed.
 
     The empty file ``__pycache__`` keeps Python from writing a folder of that name there, which Triton would take for a
     changed version and load again.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(shells() / block / "1" / "model.py", directory / "model.py")
     (directory / "__pycache__").touch()
+    (directory / "parameters.json").write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ A store: a folder that every Triton can load at every instant.
 Theory of operation
 -------------------
 ``models/`` is the Triton model repository and ``releases/`` holds the receipts. Triton may look at ``models/`` between
-any two system calls, and a crash may end us between any two, so only five kinds of step are ever taken there, each of
+any two system calls, and a crash may end us between any two, so only six kinds of step are ever taken there, each of
 them one rename:
 
 1. a new model appears, whole, with its configuration and its first version;
@@ -14,11 +14,16 @@ them one rename:
    what may change from release to release stands in them: the version policy and the serving settings. What a version
    being served could not be loaded with is refused (:mod:`sextant_export.joining`);
 4. a TensorRT plan for one more kind of GPU joins a version; no server looks for it until the configuration names it;
-5. a model is moved out, whole.
+5. a model is moved out, whole;
+6. a version directory that no policy names any more is moved out of its model, whole.
 
 A twin appears before the configuration it stands in for and goes after it, so that a server always finds one that it
 can load. A crash between the two leaves their policies apart; whoever is next to write makes both serve all that
 either did.
+
+A front is version 1 of its model while it is an ensemble, and a higher one while it is a router between two releases:
+the router's version directory appears (2), then the one configuration that makes it the front (3), and back; what the
+front does not name any more leaves it (6).  A router pins nothing, because the two releases that it asks do.
 
 A version policy is widened *before* the ensemble that pins the new version appears, and narrowed only *after* the
 ensemble that pinned the old one is gone. What is pinned is read from the ensembles themselves, so nothing can drift.
@@ -31,19 +36,22 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sextant.errors import SextantError, StoreError
-from sextant_export.config import EMBEDDED, Configs, read_config, write_config
+from sextant_export.config import EMBEDDED, Configs, candidate_of, read_config, release_of, write_config
 from sextant_export.joining import merged, refuse_unloadable
 
 CONFIG = "config.pbtxt"
 TWIN = f"configs/{EMBEDDED}.pbtxt"
+WAIT_S, PAUSE_S = 120.0, 0.02
+KEEP, KEPT = ".keep", "Triton wants a version directory even of an ensemble, and git drops empty ones.\n"
 PLAN, NOTE = ".plan", ".json"
 """A TensorRT plan, and what stands after its name for the note of what it is."""
 
@@ -85,7 +93,12 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only writer until the ``with`` block ends; what a killed writer left is cleared away first."""
+        """
+        Be the only writer until the ``with`` block ends; what a killed writer left is cleared away first.
+
+        Another writer is waited for, ``StoreError`` after ``WAIT_S``. Long work, as a promotion is, writes in several
+        such blocks.
+        """
         lock = os.open(self.releases, os.O_RDONLY)
         try:
             self._claim(lock)
@@ -115,7 +128,7 @@ class Store:
 
     def settings(self) -> dict[str, Configs]:
         """The configurations of what ensembles are made of, by name: what releases share."""
-        names = (name for name, config in self.configs().items() if config.platform != "ensemble")
+        names = (name for name, config in self.configs().items() if not _is_front(config))
         return {name: twins for name in names if (twins := self.twins(name))}
 
     def pinned(self) -> dict[str, set[int]]:
@@ -134,7 +147,7 @@ class Store:
     def served_release(self, pipeline: str) -> int | None:
         """The release that the front of *pipeline* is wired to, or None before the first promotion."""
         front = self.config(pipeline)
-        return int(front.parameters["release"].string_value or 0) or None if front else None
+        return release_of(front) if front else None
 
     def check(self, candidate: Candidate) -> None:
         """Raise :class:`~sextant.errors.BreakingChange` where :meth:`publish` would; changes nothing."""
@@ -183,14 +196,34 @@ class Store:
             else:
                 self._appear(Candidate(model=config.name, version=1, configs=Configs(config), write=_keep))
 
+    def add_version(self, model: str, version: int, write: Callable[[Path], None]) -> None:
+        """Put a *version* that no policy names yet into *model*, which is there, in one step; *write* fills it."""
+        place = self.models / model / str(version)
+        partial = place.with_name(f".{version}.partial")
+        with writing(place):
+            shutil.rmtree(partial, ignore_errors=True)
+            fill(partial, write)
+            partial.rename(place)
+
+    def touch(self, model: str) -> None:
+        """Give the configuration of *model* a newer time stamp, for a server that took a change for none."""
+        os.utime(self.models / model / CONFIG)
+
     def remove(self, model: str) -> None:
         """Take *model* out of the repository in one step, then delete it; nothing happens where it is not there."""
+        self._move_out(self.models / model)
+
+    def remove_version(self, model: str, version: int) -> None:
+        """Take a *version* that no policy names any more out of *model* in one step, then delete it."""
+        configs = self.twins(model)
+        if configs is not None and version in configs.versions:
+            raise StoreError(f"{model} version {version} is still in the version policy: narrow that before it goes")
+        self._move_out(self.models / model / str(version))
+
+    def versions(self, model: str) -> set[int]:
+        """The versions of *model* whose directories are in the store, served or not."""
         place = self.models / model
-        if place.is_dir():
-            with writing(place):
-                aside = self._aside(model)
-                place.rename(aside)
-                shutil.rmtree(aside)
+        return {int(path.name) for path in place.iterdir() if path.name.isdigit()} if place.is_dir() else set()
 
     def narrow(self) -> None:
         """Drop from every version policy what no ensemble pins any more; loaded servers notice at their next load."""
@@ -198,6 +231,13 @@ class Store:
             configs = self.twins(model)
             if configs is not None:
                 self.write_configs(configs.with_versions(versions))
+
+    def _move_out(self, place: Path) -> None:
+        if place.is_dir():
+            with writing(place):
+                aside = self._aside(place.relative_to(self.models).as_posix().replace("/", "."))
+                place.rename(aside)
+                shutil.rmtree(aside)
 
     def _appear(self, candidate: Candidate) -> None:
         aside = self._aside(candidate.model)
@@ -225,10 +265,13 @@ class Store:
         self.write_configs(merged(present, candidate.configs, candidate.version))
 
     def _claim(self, lock: int) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(f"another promotion is at work on {self.root}: run this again after it") from error
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            with suppress(BlockingIOError):
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.monotonic() > deadline:
+                raise StoreError(f"another process has been writing {self.root} for {WAIT_S:g} s: run this again later")
+            time.sleep(PAUSE_S)
 
     def _clear_away(self) -> None:
         with writing(self.root):
@@ -240,9 +283,9 @@ class Store:
                 if configs.embedded is not None:
                     self.write_configs(configs.with_versions(configs.versions))
 
-    def _aside(self, model: str) -> Path:
+    def _aside(self, name: str) -> Path:
         """A fresh name on the same file system but outside ``models/``, where a rename is one step."""
-        return self.releases / f".{model}.{uuid.uuid4().hex}.partial"
+        return self.releases / f".{name}.{uuid.uuid4().hex}.partial"
 
 
 def digest(path: Path) -> str:
@@ -251,7 +294,7 @@ def digest(path: Path) -> str:
 
     What Python and the store leave beside a model's files (``__pycache__``) does not count.
     """
-    files = [path] if path.is_file() else _files(path)
+    files = [path] if path.is_file() else files_of(path)
     total = hashlib.sha256()
     for file in files:
         total.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
@@ -278,7 +321,7 @@ def _add_plans(candidate: Candidate, partial: Path, place: Path) -> None:
 
     Everything else must be the same in both, byte by byte.
     """
-    there, comes = ({path.relative_to(top): path for path in _files(top)} for top in (place, partial))
+    there, comes = ({path.relative_to(top): path for path in files_of(top)} for top in (place, partial))
     new = [name for name, path in comes.items() if name not in there or digest(there[name]) != digest(path)]
     gone = [name for name in there.keys() - comes.keys() if not _plan(name).endswith(PLAN)]
     if gone or any(not _plan(name).endswith(PLAN) or Path(_plan(name)) in there for name in new):
@@ -292,7 +335,8 @@ def _plan(name: Path) -> str:
     return str(name).removesuffix(NOTE)
 
 
-def _files(directory: Path) -> list[Path]:
+def files_of(directory: Path) -> list[Path]:
+    """Every regular file under *directory*, in order, but what Python leaves beside them (``__pycache__``)."""
     return sorted(path for path in directory.rglob("*") if _counts(path))
 
 
@@ -332,10 +376,13 @@ def _counts(path: Path) -> bool:
     return "__pycache__" not in path.parts and stat.S_ISREG(path.lstat().st_mode)
 
 
+def _is_front(config: Any) -> bool:
+    """Whether it is wired to others: a release, or a front, which is a router while it tries one."""
+    return config.platform == "ensemble" or candidate_of(config) is not None
+
+
 def _keep(directory: Path) -> None:
-    (directory / ".keep").write_text(
-        "Triton wants a version directory even of an ensemble, and git drops empty ones.\n"
-    )
+    (directory / KEEP).write_text(KEPT, encoding="utf-8")
 
 
 def _other_bytes(candidate: Candidate) -> str:

@@ -8,10 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from sextant.columns import NUMBERS, TYPES, Column
-from sextant_export.config import type_word
+from sextant_export.config import COLUMNS, type_word
 from sextant_export.signature import Signature
-
-COLUMNS = "columns"
 
 
 def describe_table(config: Any, signature: Signature | None, *, missing_text: bool = False) -> None:

@@ -105,6 +105,18 @@ def unknown_keys(value: Mapping[str, Any], address: str, known: Collection[str])
             yield Problem(f"{address}.{key}", f"unknown{guess(key, known)}")
 
 
+def switch(checks: Mapping[str, Check]) -> Check:
+    """A check of a section that is ``true``, ``false``, or a mapping as :func:`section` wants it."""
+
+    def check(value: Any, address: str) -> Iterator[Problem]:
+        if isinstance(value, Mapping):
+            yield from section(checks)(value, address)
+        elif not isinstance(value, bool):
+            yield Problem(address, f"expected true, or a mapping of {', '.join(checks)}, got {value!r}")
+
+    return check
+
+
 def section(checks: Mapping[str, Check]) -> Check:
     """A check that a value maps some of the keys of *checks*, each to what its check takes."""
 

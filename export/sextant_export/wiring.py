@@ -2,49 +2,24 @@
 Which tensor goes where: a pipeline and the tensors of its members, turned into the steps of a Triton
 ensemble.
 
-A chain needs no words. A step takes what the step before it gave, by name where there are several; a member's
-output of dims [2] is its position and one of dims [2, 2] its covariance; what ``input_map`` and
-``output_map`` say goes first.
+A chain needs no words. A step takes what the step before it gave, by name where there are several; what a member's
+output is for, its role, says which slot of the next block it goes to; what ``input_map`` and ``output_map`` say goes
+first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from sextant.blocks import BLOCKS
+from sextant.backend import Block
 from sextant.errors import PipelineError
 from sextant.tensors import Tensor
-from sextant_export.pipeline import BlockStep, Member, Pipeline
+from sextant_export.dims import fit
+from sextant_export.pipeline import BlockStep, Pipeline
 from sextant_export.problem import Problem, guess
-
-ROLES: Mapping[tuple[int, ...], str] = {(2,): "position", (2, 2): "covariance"}
-SLOTS: Mapping[str, str] = {"position": "member", "covariance": "covariance"}
-
-
-class MemberModel(Protocol):
-    """A member as it stands in the store: its key in the spec, its Triton model, its tensors."""
-
-    @property
-    def name(self) -> str:
-        """The member's key in the spec."""
-
-    @property
-    def model_name(self) -> str:
-        """The Triton model."""
-
-    @property
-    def version(self) -> int:
-        """The Triton version, which is the registered model's."""
-
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """What it takes, per row."""
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        """What it answers, per row."""
+from sextant_export.slots import MemberModel, role_problems, roles, sharing_problems
 
 
 class EnsembleStep(NamedTuple):
@@ -64,36 +39,36 @@ class Wiring(NamedTuple):
     outputs: tuple[Tensor, ...]
 
 
-def wire(pipeline: Pipeline, members: Sequence[MemberModel], release: int) -> Wiring:
+def refuse_unreadable(pipeline: Pipeline, members: Sequence[MemberModel]) -> None:
+    """PipelineError lists what keeps *members* from sharing one input, and their outputs from being read."""
+    found = list(sharing_problems(pipeline.answer, tuple(members)))
+    for model in members:
+        found.extend(role_problems(pipeline.answer, model, pipeline.members[model.name]))
+    if found:
+        raise PipelineError(tuple(found))
+
+
+def wire(pipeline: Pipeline, members: Sequence[MemberModel], release: int, blocks: Mapping[str, Block]) -> Wiring:
     """
     The ensemble of *release*; PipelineError lists every tensor that does not fit.
 
-    *members* stand in the order of the spec, which is the order of fuse's slots.
+    *members* stand in the order of the spec, which is the order of the slots; *blocks* are those of the steps, by
+    name, with their complete parameters.
     """
+    refuse_unreadable(pipeline, members)
     board = _Board()
-    inputs = _public_inputs(pipeline, members)
+    inputs = _public_inputs(pipeline, members, blocks)
     board.flow = {tensor.name: tensor for tensor in inputs}
-    board.tensors.update(board.flow)
+    board.tensors.update({tensor.name: tensor for tensor in (*inputs, *_asked(blocks))})
     before = len(pipeline.preprocessing)
     for i, step in enumerate(pipeline.blocks[:before]):
-        _add_block(board, step, (f"{pipeline.name}.{step.block}", release), f"steps[{i}]", inputs)
+        _add_block(board, step, blocks[step.block], (f"{pipeline.name}.{step.block}", release), f"steps[{i}]")
     _add_members(board, pipeline, members)
     for i, step in enumerate(pipeline.blocks[before:], before + 1):
-        _add_block(board, step, (f"{pipeline.name}.{step.block}", release), f"steps[{i}]", ())
+        _add_block(board, step, blocks[step.block], (f"{pipeline.name}.{step.block}", release), f"steps[{i}]")
     if board.problems:
         raise PipelineError(tuple(board.problems))
-    return Wiring(tuple(board.steps), inputs, tuple(board.flow.values()))
-
-
-def width_problems(members: Sequence[MemberModel]) -> Iterator[Problem]:
-    """What keeps members from sharing one input: more than one tensor, or another width than the first."""
-    first = members[0]
-    for member in members:
-        if len(member.inputs) != 1:
-            yield Problem(f"members.{member.name}", f"takes {_list(member.inputs)}; members share one tensor")
-        elif member.inputs[0].dims != first.inputs[0].dims:
-            said = f"takes {list(member.inputs[0].dims)} per row where {first.name} takes"
-            yield Problem(f"members.{member.name}", f"{said} {list(first.inputs[0].dims)}")
+    return Wiring(tuple(board.steps), (*inputs, *_asked(blocks)), tuple(board.flow.values()))
 
 
 @dataclass(slots=True)
@@ -139,71 +114,45 @@ class _Board:
             yield Problem(address, f"no tensor {source!r} here yet{guess(source, self.tensors)}")
         elif given.dtype != tensor.dtype:
             yield Problem(address, f"{source!r} is {given.dtype}, wanted {tensor.dtype}{_cast(given, tensor)}")
-        elif not _fit(given.dims, tensor.dims):
+        elif not fit(given.dims, tensor.dims):
             yield Problem(address, f"{source!r} is {list(given.dims)} per row, wanted {list(tensor.dims)}")
 
 
-def _public_inputs(pipeline: Pipeline, members: Sequence[MemberModel]) -> tuple[Tensor, ...]:
-    if found := tuple(width_problems(members)) if pipeline.answer == "position" else ():
-        raise PipelineError(found)
+def _public_inputs(
+    pipeline: Pipeline, members: Sequence[MemberModel], blocks: Mapping[str, Block]
+) -> tuple[Tensor, ...]:
     if not pipeline.preprocessing:
         return members[0].inputs
-    dims = members[0].inputs[0].dims
-    return tuple(tensor._replace(dims=dims) for tensor in BLOCKS[pipeline.preprocessing[0].block].inputs)
+    return blocks[pipeline.preprocessing[0].block].inputs
 
 
-def _add_block(board: _Board, step: BlockStep, model: tuple[str, int], address: str, inputs: Sequence[Tensor]) -> None:
-    """One block; the outputs of a preprocessing block are as wide as the pipeline's inputs."""
-    block = BLOCKS[step.block]
+def _asked(blocks: Mapping[str, Block]) -> tuple[Tensor, ...]:
+    """What a block after the members takes from the caller and not from a step, as the group of a row."""
+    return tuple(
+        tensor for block in blocks.values() for tensor in block.inputs if tensor.name in getattr(block, "asks", ())
+    )
+
+
+def _add_block(board: _Board, step: BlockStep, block: Block, model: tuple[str, int], address: str) -> None:
     input_map = board.connect(block.inputs, step.input_map, address)
     board.problems.extend(_unknown(step.output_map, block.outputs, f"{address}.output_map"))
     output_map = {tensor.name: step.output_map.get(tensor.name, tensor.name) for tensor in block.outputs}
-    width = inputs[0].dims if inputs else None
-    board.give({output_map[t.name]: t._replace(dims=width or t.dims) for t in block.outputs}, address)
+    board.give({output_map[tensor.name]: tensor for tensor in block.outputs}, address)
     board.steps.append(EnsembleStep(*model, input_map, output_map))
 
 
 def _add_members(board: _Board, pipeline: Pipeline, members: Sequence[MemberModel]) -> None:
-    outputs: Callable[..., dict[str, str]] = _roles if pipeline.answer == "position" else _own
     given: dict[str, Tensor] = {}
     for i, model in enumerate(members):
         address, member = f"members.{model.name}", pipeline.members[model.name]
         input_map = board.connect(model.inputs, member.input_map, address)
         board.problems.extend(_unknown(member.output_map, model.outputs, f"{address}.output_map"))
-        output_map = outputs(board, i, model, member)
-        given |= {output_map[t.name]: t for t in model.outputs if t.name in output_map}
+        found = roles(pipeline.answer, i, model, member)
+        board.slots |= {role.slot: role.name for role in found if role.slot}
+        given |= {role.name: role.tensor for role in found}
+        output_map = {role.tensor.name: role.name for role in found}
         board.steps.append(EnsembleStep(model.model_name, model.version, input_map, output_map))
     board.give(given, "members")
-
-
-def _own(_board: _Board, _slot: int, model: MemberModel, member: Member) -> dict[str, str]:
-    """A ``tensors`` answer is the member's own outputs, under their own names."""
-    return {tensor.name: member.output_map.get(tensor.name, tensor.name) for tensor in model.outputs}
-
-
-def _roles(board: _Board, slot: int, model: MemberModel, member: Member) -> dict[str, str]:
-    """A member's position and covariance, bound for its slots of fuse."""
-    used = [tensor for tensor in model.outputs if not member.output_map or tensor.name in member.output_map]
-    board.problems.extend(_role_problems(model.name, used))
-    output_map: dict[str, str] = {}
-    for tensor in used:
-        if role := ROLES.get(tensor.dims):
-            output_map[tensor.name] = member.output_map.get(tensor.name, f"{model.name}.{role}")
-            board.slots[f"{SLOTS[role]}_{slot}"] = output_map[tensor.name]
-    return output_map
-
-
-def _role_problems(name: str, outputs: Sequence[Tensor]) -> Iterator[Problem]:
-    for tensor in outputs:
-        if tensor.dims not in ROLES:
-            said = "is neither a position [2] nor a covariance [2, 2]; name those that are in its output_map"
-            yield Problem(f"members.{name}", f"output {_list([tensor])} {said}")
-    for dims, role in ROLES.items():
-        fitting = [tensor for tensor in outputs if tensor.dims == dims]
-        if len(fitting) > 1:
-            yield Problem(f"members.{name}", f"{_list(fitting)} could each be its {role}; name one in its output_map")
-    if not any(ROLES.get(tensor.dims) == "position" for tensor in outputs):
-        yield Problem(f"members.{name}", f"no output is a position [2]; it answers {_list(outputs)}")
 
 
 def _unknown(named: Mapping[str, str], tensors: Sequence[Tensor], address: str) -> Iterator[Problem]:
@@ -218,12 +167,3 @@ def _cast(given: Tensor, wanted: Tensor) -> str:
     if (given.dtype, wanted.dtype) != ("FP64", "FP32"):
         return ""
     return "; let the model answer float32, in metres (frame: east_north_m), as float32 degrees are 1 m coarse"
-
-
-def _fit(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    pairs = zip(given, wanted, strict=False)
-    return len(given) == len(wanted) and all(-1 in pair or pair[0] == pair[1] for pair in pairs)
-
-
-def _list(tensors: Sequence[Tensor]) -> str:
-    return ", ".join(f"{tensor.name!r} {tensor.dtype} {list(tensor.dims)}" for tensor in tensors) or "nothing"

@@ -23,7 +23,7 @@ from sextant_export.mlflow_calls import quiet_mlflow
 from sextant_export.original import require_signature
 from sextant_export.pipeline import Serving
 from sextant_export.registry import Artifact
-from sextant_export.shells import copy_shell
+from sextant_export.shells import write_block
 from sextant_export.signature import Arrays, Feed, Signature
 from sextant_export.store import digest
 from sextant_export.table import describe_table
@@ -82,9 +82,7 @@ class PyfuncCopy:
         if self.stored is not None:
             shutil.copytree(self.stored, directory, copy_function=_placed, ignore=left, dirs_exist_ok=True)
             return
-        copy_shell(SHELL, directory)
-        text = json.dumps(self.parameters, indent=2)
-        (directory / "parameters.json").write_text(f"{text}\n", encoding="utf-8")
+        write_block(SHELL, self.parameters, directory)
         shutil.copytree(self.artifact.path, directory / "artifact", copy_function=_placed, ignore=left)
         if self.archive is not None:
             _placed(self.archive, directory / ARCHIVE)
@@ -116,17 +114,24 @@ class PyfuncCopy:
 
 
 def own_python(
-    artifact: Artifact, *, archive: bool = False, matrix: bool = False, stored: Path | None = None
+    artifact: Artifact,
+    *,
+    archive: bool = False,
+    matrix: bool = False,
+    abstain: bool = False,
+    stored: Path | None = None,
 ) -> PyfuncCopy:
     """
     The copy of *artifact* that is itself.
 
     *archive* builds the environment that NVIDIA's container is to bring up, or takes the one that is *stored* already.
-    *matrix* serves a table of numbers as the one tensor that members of a pipeline share.  ``ConversionError`` where
+    *matrix* serves a table of numbers as the one tensor that members of a pipeline share, and *abstain* lets a row
+    that breaks the model go without an answer, as a vote may.  ``ConversionError`` where
     it cannot be loaded here, or neither its signature nor its example says what it answers.
     """
     signature, wanted, remarks = require_signature(artifact), Wanted.of(artifact.path), list[str]()
     parameters = _parameters(signature, wanted, matrix=matrix and signature.matrix is not None)
+    parameters |= {"abstain": True} if abstain else {}
     try:
         block = Pyfunc(artifact.path, remarks.append, parameters)
         example = _example(artifact, signature, block)
@@ -155,7 +160,9 @@ def _is_the_same(stored: Path, artifact: Artifact, parameters: dict[str, Any]) -
         there = json.loads((stored / "parameters.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    asked_alike = all(there.get(key) == parameters.get(key) for key in ("form", "inputs", "outputs", "matrix"))
+    asked_alike = all(
+        there.get(key) == parameters.get(key) for key in ("form", "inputs", "outputs", "matrix", "abstain")
+    )
     return asked_alike and digest(stored / "artifact") == artifact.digest
 
 
