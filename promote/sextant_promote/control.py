@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,18 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as messages
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from sextant.errors import AccessDenied, AddressRefused, ClientError, LoadFailed, ServerUnreachable
+from sextant.errors import (
+    AccessDenied,
+    AddressRefused,
+    ClientError,
+    DeadlineExceeded,
+    LoadFailed,
+    ServerBusy,
+    ServerUnreachable,
+)
 from sextant_client.protobuf import CHANNEL_OPTIONS, decode, encode, translated
 from sextant_client.transport import ModelInfer, ModelMetadata
-from sextant_export.config import backend_of
+from sextant_export.config import backend_of, candidate_of, release_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,7 +71,7 @@ class Control:
         """Load what the store now holds of *model*; what served before goes on serving until then, and on failure."""
         try:
             self._call("RepositoryModelLoad", messages.RepositoryModelLoadRequest(model_name=model), LOAD_TIMEOUT_S)
-        except (AccessDenied, ServerUnreachable):
+        except (AccessDenied, DeadlineExceeded, ServerBusy, ServerUnreachable):  # of the server, not of the model
             raise
         except ClientError as error:
             raise LoadFailed(f"{model} does not load on {self.url}: {last_words(str(error))}") from error
@@ -75,12 +82,11 @@ class Control:
 
     def ready(self) -> dict[str, set[int]]:
         """The versions that are READY, by model."""
-        index: dict[str, set[int]] = {}
-        for entry in self._call("RepositoryIndex", messages.RepositoryIndexRequest()).models:
-            versions = index.setdefault(entry.name, set())
-            if entry.state == "READY":
-                versions.add(int(entry.version))
-        return index
+        return self._versions("READY")
+
+    def draining(self, model: str) -> set[int]:
+        """The versions of *model* that take no requests any more and still have some under way."""
+        return self._versions("UNLOADING").get(model, set())
 
     def require_ready(self, models: Iterable[tuple[str, int]]) -> None:
         """Raise ``LoadFailed`` unless every model serves its version: Triton's 200 alone does not say so."""
@@ -91,10 +97,13 @@ class Control:
 
     def release(self, pipeline: str) -> int | None:
         """The release that the front of *pipeline* is wired to on this server; None when it serves no such front."""
-        if not self.ready().get(pipeline):
-            return None
-        config = self._call("ModelConfig", messages.ModelConfigRequest(name=pipeline)).config
-        return int(config.parameters["release"].string_value or 0) or None
+        front = self._front(pipeline)
+        return None if front is None else release_of(front)
+
+    def candidate(self, pipeline: str) -> int | None:
+        """The release that the front of *pipeline* tries on this server, beside the one it is wired to; None: none."""
+        front = self._front(pipeline)
+        return None if front is None else candidate_of(front)
 
     def backend(self, model: str, version: int) -> str | None:
         """The Triton backend by which this server serves *version* of *model*; None where it does not."""
@@ -111,21 +120,26 @@ class Control:
         answers: dict[str, NDArray[Any]] = decode(request, self._call("ModelInfer", message))  # type: ignore[assignment]
         return answers
 
+    def _front(self, pipeline: str) -> Any | None:
+        if not self.ready().get(pipeline):
+            return None
+        return self._call("ModelConfig", messages.ModelConfigRequest(name=pipeline)).config
+
+    def _versions(self, state: str) -> dict[str, set[int]]:
+        """The versions in this state, by model; a model without any is there all the same."""
+        index: dict[str, set[int]] = {}
+        for entry in self._call("RepositoryIndex", messages.RepositoryIndexRequest()).models:
+            versions = index.setdefault(entry.name, set())
+            if entry.state == state:
+                versions.add(int(entry.version))
+        return index
+
     def _call(self, method: str, message: Any, timeout_s: float = TIMEOUT_S) -> Any:
         try:
             return getattr(self._stub, method)(message, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             model = getattr(message, "model_name", "")
             raise translated(ModelMetadata(model), error, self._address, timeout_s) from error
-
-
-def wait_for_release(control: Control, pipeline: str, release: int, *, timeout_s: float = 5.0) -> bool:
-    """Whether the front of *pipeline* serves *release* within *timeout_s*."""
-    deadline = time.monotonic() + timeout_s
-    while control.release(pipeline) != release:
-        if time.monotonic() > deadline:
-            return False
-    return True
 
 
 def last_words(message: str) -> str:

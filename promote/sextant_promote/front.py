@@ -6,21 +6,33 @@ Flipping it is one file and one load call; a failure puts the file back.
 
 from __future__ import annotations
 
-import os
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from sextant.errors import LoadFailed, SextantError
-from sextant_export.receipt import Receipt, write_receipt
-from sextant_export.release import front_config, now
-from sextant_export.store import CONFIG, Store
-from sextant_promote.control import Control, wait_for_release
+from sextant.errors import LoadFailed, ReceiptError, SextantError
+from sextant_export.config import release_of
+from sextant_export.journal import now
+from sextant_export.receipt import Receipt, read_receipt, write_receipt
+from sextant_export.release import front_config
+from sextant_export.store import Store
+from sextant_promote.fleet import Fleet
 
-ATTEMPTS = 5
+ENSEMBLE = 1
+ATTEMPTS, PATIENCE_S = 5, 2.0
 
 
-def flip(store: Store, control: Control, receipt: Receipt) -> Receipt:
+def serving_receipt(store: Store, pipeline: str) -> Receipt | None:
+    """The receipt of the release that the store's front is wired to; None where there is none, or it was changed."""
+    release = store.served_release(pipeline)
+    try:
+        return read_receipt(store, pipeline, release) if release is not None else None
+    except ReceiptError:
+        return None
+
+
+def flip(store: Store, fleet: Fleet, receipt: Receipt) -> Receipt:
     """
     Wire the front to a release that is loaded and passed its gates; gives the receipt as it now stands.
 
@@ -33,7 +45,7 @@ def flip(store: Store, control: Control, receipt: Receipt) -> Receipt:
         served = replace(served, replaced=replaced)
     write_receipt(store, served)
     try:
-        wire_front(store, control, served)
+        wire_front(store, fleet, served)
     except BaseException:
         with suppress(SextantError):
             write_receipt(store, receipt)
@@ -41,36 +53,54 @@ def flip(store: Store, control: Control, receipt: Receipt) -> Receipt:
     return served
 
 
-def wire_front(store: Store, control: Control, receipt: Receipt) -> None:
-    """Write the front of *receipt*'s release and load it; a failure puts back the one before."""
+def wire_front(store: Store, fleet: Fleet, receipt: Receipt) -> None:
+    """Write the front of *receipt*'s release and load it everywhere; a failure anywhere puts back the one before."""
     before = store.config(receipt.pipeline)
     store.write_ensemble(front_config(receipt))
     try:
-        _load(store, control, receipt)
+        load_front(fleet, receipt)
     except BaseException:
-        _restore(store, receipt.pipeline, before)
-        with suppress(SextantError):
-            control.load(receipt.pipeline)
+        turn_back(store, fleet, receipt.pipeline, before)
         raise
 
 
-def _load(store: Store, control: Control, receipt: Receipt) -> None:
+def load_front(fleet: Fleet, receipt: Receipt, version: int = ENSEMBLE) -> None:
     """
-    Load the front until the server says that it is wired to this release.
+    Load the front until every server says that it serves this *version* of it, and is wired to this release.
 
     Triton compares time stamps of a few milliseconds' grain and takes a second change within one grain for none, so a
     load that changed nothing is repeated with a newer stamp.
     """
     for _ in range(ATTEMPTS):
-        control.load(receipt.pipeline)
-        if wait_for_release(control, receipt.pipeline, receipt.release, timeout_s=0.5):
+        fleet.load(receipt.pipeline)
+        if _wired(fleet, receipt, version):
             return
-        os.utime(store.models / receipt.pipeline / CONFIG)
-    raise LoadFailed(f"{receipt.pipeline} was loaded again and again but does not become r{receipt.release}")
+        fleet.touch(receipt.pipeline)
+    kind = "" if version == ENSEMBLE else "the router of "
+    raise LoadFailed(f"{receipt.pipeline} was loaded again and again but does not become {kind}r{receipt.release}")
 
 
-def _restore(store: Store, pipeline: str, before: Any | None) -> None:
+def _wired(fleet: Fleet, receipt: Receipt, version: int) -> bool:
+    """Whether every server's front becomes this, within ``PATIENCE_S``."""
+    deadline = time.monotonic() + PATIENCE_S
+    while fleet.ready().get(receipt.pipeline) != {version} or fleet.release(receipt.pipeline) != receipt.release:
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+def turn_back(store: Store, fleet: Fleet, pipeline: str, before: Any | None) -> None:
+    """The front as it was, on every server that answers; one that is away finds it in the store when it is back."""
+    release = None if before is None else release_of(before)
     if before is None:
         store.remove(pipeline)
     else:
         store.write_ensemble(before)
+    for _ in range(ATTEMPTS):
+        with suppress(SextantError):
+            fleet.unload(pipeline) if before is None else fleet.load(pipeline)
+        if set(fleet.answering(lambda control: control.release(pipeline))) <= {release}:
+            return
+        if before is not None:
+            with suppress(SextantError):
+                fleet.touch(pipeline)

@@ -1,153 +1,305 @@
 """
-Promotion and rollback: what a Triton serves under a pipeline's public name.
+Promotion and rollback: what a fleet serves under a pipeline's public name.
 
 The front ``<pipeline>`` is an ensemble wired to the pinned models of one release. Everything before the flip only
-adds to the store and to the server; the flip rewrites that one configuration and loads it again, which takes
+adds to the store and to the servers; the flip rewrites that one configuration and loads it again, which takes
 milliseconds and touches no request under way. A failure before the flip takes the candidate back out; what is served
 never changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sextant.errors import PromoteError, SextantError
-from sextant_export.config import Configs
+from sextant.errors import GateFailed, PromoteError, ReceiptError, SextantError, TrialFailed
+from sextant_export.journal import MADE, REFUSED, ROLLED_BACK, TOLD, note, since_flip
 from sextant_export.narration import Narrator, Silence
+from sextant_export.phases import Release, assemble, bench, convert, fetch, prove, resolve, stage
 from sextant_export.pipeline import Pipeline
-from sextant_export.receipt import Receipt, read_receipt
+from sextant_export.placing import front_config, place_again
+from sextant_export.receipt import Receipt, read_receipt, write_receipt
 from sextant_export.registry import Registry
-from sextant_export.release import export, place_again
+from sextant_export.signing import Signing, require_signer
 from sextant_export.store import Store
+from sextant_export.unfinished import clear_unfinished
+from sextant_promote import phases
+from sextant_promote.canary.routing import routed, unroute
+from sextant_promote.canary.trial import Verdict
 from sextant_promote.control import Control
-from sextant_promote.front import flip, wire_front
-from sextant_promote.gate import require_gates
+from sextant_promote.fleet import Fleet
+from sextant_promote.front import ENSEMBLE, serving_receipt, turn_back, wire_front
+from sextant_promote.gates import GateResult
+from sextant_promote.lease import lease
+from sextant_promote.loading import load_models, require_loadable
+from sextant_promote.phases import Candidate
+from sextant_promote.registry_record import record
+from sextant_promote.removal import REMOVED, require_known
 from sextant_promote.retention import retire, withdraw
-from sextant_promote.served_proof import prove_served
+from sextant_promote.shared import changing
+from sextant_promote.site import Site
+
+MAKING = (fetch, convert, prove, assemble)
+TRYING = (phases.sign, phases.load, phases.prove_again, phases.gate)
+UNTIL = ("gate", "canary", "record")
+"""Where a promotion may stop: its candidate then stays loaded under its own name, and serves nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
-    """*release* serves; *changed* is False where it did already; *replaced* is the release before it."""
+    """
+    *release* stands; it serves, but where the promotion was to stop before: then *serves* is False.
+
+    *changed* is False where it served already; *replaced* is the release before it. *warnings* say what could not be
+    told to the registry; it serves all the same.
+    """
 
     pipeline: str
     release: int
     changed: bool
     replaced: int | None
     receipt: Receipt
+    serves: bool = True
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for ``--json``."""
         return {
             "pipeline": self.pipeline,
             "release": self.release,
+            "serves": self.serves,
             "changed": self.changed,
             "replaced": self.replaced,
             "members": {name: dict(member) for name, member in self.receipt.members.items()},
             "proof": dict(self.receipt.proof),
             "gate": list(self.receipt.gate),
+            "canary": self.receipt.canary,
+            "warnings": list(self.warnings),
         }
 
 
 def promote(
-    pipeline: Pipeline, store: Store, registry: Registry, control: Control, narrator: Narrator | None = None
-) -> Promotion:
-    """
-    Make *pipeline*, as registry and spec now say, the release that the Triton behind *control* serves from *store*.
-
-    The same inputs give the same release: promoting twice changes nothing. Raises an ``ExportError`` where no release
-    comes of it and a ``PromoteError`` where it is not served; in both cases what was served still is.
-    """
-    narrator = narrator or Silence()
-    control.require_live()
-    with store.prepare().alone():
-        retire(store, control, pipeline.name)
-        before = store.settings()
-        receipt = export(pipeline, store, registry, narrator)
-        if _serves(store, control, receipt):
-            return _promotion(receipt, changed=False)
-        try:
-            served = _serve(pipeline, store, control, receipt, before, narrator)
-        except (SextantError, KeyboardInterrupt) as error:
-            withdraw(store, control, receipt, str(error) or "interrupted", before)
-            raise
-        with suppress(SextantError):  # it serves; what is left over goes with the next promotion
-            retire(store, control, pipeline.name)
-    return _promotion(served, changed=True)
-
-
-def rollback(store: Store, pipeline: str, control: Control, to: int | None = None) -> Promotion:
-    """
-    Serve release *to* again, or the one that the serving release replaced.
-
-    ``PromoteError`` where there is none or it never served, ``ReceiptError`` where its receipt was changed.
-    """
-    control.require_live()
-    with store.prepare().alone():
-        serving = store.served_release(pipeline)
-        receipt = _target(store, pipeline, serving, to)
-        retire(store, control, pipeline, besides=[receipt.release])
-        before = store.settings()
-        try:
-            place_again(store, receipt)
-            load(store, control, receipt, before)
-            wire_front(store, control, receipt)
-        except (SextantError, KeyboardInterrupt) as error:
-            withdraw(store, control, receipt, str(error), before)
-            raise
-        with suppress(SextantError):
-            retire(store, control, pipeline, besides=[serving or receipt.release])
-    return replace(_promotion(receipt, changed=receipt.release != serving), replaced=serving)
-
-
-def load(store: Store, control: Control, receipt: Receipt, before: Mapping[str, Configs]) -> None:
-    """
-    Load every model of a release that is not READY yet, members and blocks first, and look each one up.
-
-    One that is READY is loaded again where its configuration is no longer what it was *before*.
-    """
-    ready = control.ready()
-    for model, version in receipt.models:
-        changed = model in before and store.twins(model) != before[model]
-        if changed or version not in ready.get(model, set()):
-            control.load(model)
-    if not ready.get(receipt.name):
-        control.load(receipt.name)
-    control.require_ready([*receipt.models, (receipt.name, 1)])
-
-
-def _serves(store: Store, control: Control, receipt: Receipt) -> bool:
-    """Whether this very release is what store and server serve, and was finished."""
-    served = control.release(receipt.pipeline), store.served_release(receipt.pipeline)
-    return receipt.outcome == "served" and served == (receipt.release, receipt.release)
-
-
-def _serve(
     pipeline: Pipeline,
     store: Store,
-    control: Control,
-    receipt: Receipt,
-    before: Mapping[str, Configs],
-    narrator: Narrator,
-) -> Receipt:
-    with narrator.step(f"load {receipt.name}") as step:
-        load(store, control, receipt, before)
-        count = len(receipt.models)
-        step.result(f"{count} model{'s' if count > 1 else ''} READY")
-    with narrator.step("prove again through Triton") as step:
-        proof = prove_served(store, receipt, control)
-        step.result(", ".join(f"{name} |delta| {fact['max_abs_delta']:.1e}" for name, fact in proof.items()))
-    with narrator.step("gates") as step:
-        results = require_gates(pipeline, receipt, control.url)
-        step.result("; ".join(map(str, results)) or "none asked for")
-    with narrator.step(f"flip {pipeline.name} to r{receipt.release}") as step:
-        gate = tuple(result.to_dict() for result in results)
-        served = flip(store, control, replace(receipt, proof=proof, gate=gate))
-        step.result(f"r{served.replaced} before" if served.replaced else "its first release")
-    return served
+    registry: Registry,
+    fleet: Fleet | Control,
+    narrator: Narrator | None = None,
+    *,
+    until: str = "record",
+    signing: Signing | None = None,
+    **making: Any,
+) -> Promotion:
+    """
+    Make *pipeline*, as registry and spec now say, the release that *fleet* serves from *store*.
+
+    The same inputs give the same release: promoting twice changes nothing. *until* ``gate`` or ``canary`` stops after
+    that phase. *making* are the options of :func:`sextant_export.phases.bench`. Raises an ``ExportError`` where no
+    release comes of it and a ``PromoteError`` where it is not served; in both cases what was served still is.
+    """
+    site = Site(
+        store=store,
+        fleet=Fleet.of(store, fleet),
+        registry=registry,
+        narrator=narrator or Silence(),
+        signing=signing,
+    )
+    site.fleet.require_live()
+    with lease(store.prepare(), pipeline.name):
+        _tidy(site, pipeline.name)
+        candidate = _staged(pipeline, site, making)
+        if _serves(site, candidate.done):
+            warnings = _completed(candidate, site)
+            return replace(_promotion(candidate.done, changed=False), warnings=warnings)
+        candidate = _tried(candidate, site, until)
+        if until != "record":
+            write_receipt(store, candidate.done)
+            return _promotion(candidate.done, changed=False, serves=False)
+        candidate = phases.record(candidate, site)
+    return replace(_promotion(candidate.done, changed=True), warnings=candidate.warnings)
+
+
+def rollback(
+    store: Store,
+    pipeline: str,
+    fleet: Fleet | Control,
+    to: int | None = None,
+    *,
+    registry: Registry | None = None,
+    signing: Signing | None = None,
+    unless: Callable[[], bool] = lambda: False,
+) -> Promotion:
+    """
+    Serve release *to* again, or the one that the serving release replaced; *registry*, where there is one, is told.
+
+    Nothing is done where *unless*, asked when nobody else is at work on the pipeline any more, says True.
+    ``PromoteError`` where there is none or it never served, ``ReceiptError`` where its receipt was changed,
+    ``StoreError`` where its files were.
+    """
+    require_known(store, pipeline)
+    fleet = Fleet.of(store, fleet)
+    fleet.require_live()
+    with lease(store.prepare(), pipeline):
+        take_back_router(store, fleet, pipeline)
+        before = serving_receipt(store, pipeline)
+        serving = store.served_release(pipeline)
+        receipt = _target(store, pipeline, serving, to)
+        if unless():
+            return _promotion(before or receipt, changed=False)
+        if receipt.release != serving:
+            require_loadable(store, receipt, signing)
+        _go_back(store, fleet, receipt, serving)
+        changed = receipt.release != serving
+        if changed:
+            note(store, pipeline, ROLLED_BACK, receipt.release, replaced=serving)
+        warnings = record(store, registry, receipt, before) if registry else ()
+    return replace(_promotion(receipt, changed=changed), replaced=serving, warnings=warnings)
+
+
+def complete(pipeline: Pipeline, site: Site) -> None:
+    """Tell journal and MLflow of the release of *pipeline* that serves, where whoever flipped to it did not."""
+    if is_told(site.store, pipeline.name):
+        return
+    with lease(site.store, pipeline.name):
+        receipt = serving_receipt(site.store, pipeline.name)
+        if receipt is not None:
+            _completed(Candidate(pipeline=pipeline, receipt=receipt), site)
+
+
+def is_told(store: Store, pipeline: str) -> bool:
+    """Whether journal and MLflow know of the release that serves."""
+    serving = store.served_release(pipeline)
+    return serving is None or any(event.event == TOLD for event in since_flip(store, pipeline, serving))
+
+
+def take_back_router(store: Store, fleet: Fleet, pipeline: str) -> bool:
+    """
+    End the trial that a killed promotion left: the front is the serving release's again. False where none was.
+
+    The store may say so already, and a server not know it yet.
+    """
+    serving = store.served_release(pipeline)
+    if serving is None or not (routed(store, pipeline) or fleet.candidates(pipeline)):
+        return False
+    unroute(store, fleet, read_receipt(store, pipeline, serving))
+    return True
+
+
+def _tidy(site: Site, pipeline: str) -> None:
+    """Take out what an interrupted promotion left."""
+    take_back_router(site.store, site.fleet, pipeline)
+    with site.store.alone():
+        clear_unfinished(site.store, pipeline)
+        retire(site.store, site.fleet, pipeline)
+
+
+def _staged(pipeline: Pipeline, site: Site, making: Mapping[str, Any]) -> Candidate:
+    """The release that *pipeline* is, in the store; only the last step of it keeps other writers waiting."""
+    release = Release(pipeline=pipeline)
+    with bench(site.store, site.registry, site.narrator, **making) as at:
+        release = resolve(release, at)
+        if not release.existing:
+            require_signer(site.signing)
+        for phase in MAKING:
+            release = phase(release, at)
+        with changing(site.store) as changed:
+            release = stage(release, at)
+    if not release.existing:
+        note(site.store, pipeline.name, MADE, release.number)
+    return Candidate.of(release, serving_receipt(site.store, pipeline.name), changed)
+
+
+def _tried(candidate: Candidate, site: Site, until: str) -> Candidate:
+    """The candidate through all phases but the last; one that fails leaves nothing behind but its receipt."""
+    more = {"gate": (), "canary": (phases.canary,), "record": (phases.canary, phases.flip)}
+    try:
+        for phase in (*TRYING, *more[until]):
+            candidate = phase(candidate, site)
+    except (SextantError, KeyboardInterrupt) as error:
+        _take_back(candidate, site, error)
+        raise
+    return candidate
+
+
+def _take_back(candidate: Candidate, site: Site, error: BaseException) -> None:
+    if _flipped(candidate, site):
+        return
+    with suppress(SextantError):  # a second Ctrl-C may have come while the first took it back
+        take_back_router(site.store, site.fleet, candidate.pipeline.name)
+    reason, receipt = str(error) or "interrupted", _with_findings(candidate.done, error)
+    with site.store.alone():
+        withdraw(site.store, site.fleet, receipt, reason, candidate.changed)
+    with suppress(SextantError):
+        site.fleet.align()
+    if receipt.outcome != "served":  # one that served before is no worse for a server that is away
+        note(site.store, receipt.pipeline, REFUSED, receipt.release, reason=reason)
+
+
+def _flipped(candidate: Candidate, site: Site) -> bool:
+    """
+    Whether it serves already: it was interrupted after the flip, and the next promotion records it.
+
+    Where it serves somewhere, and not everywhere, it serves nowhere afterwards.
+    """
+    store, pipeline, serving = site.store, candidate.pipeline.name, candidate.serving
+    if store.served_release(pipeline) != candidate.number or (serving and serving.release == candidate.number):
+        return False
+    if _serves(site, read_receipt(store, pipeline, candidate.number)):
+        return True
+    with store.alone():
+        turn_back(store, site.fleet, pipeline, front_config(serving) if serving else None)
+    return False
+
+
+def _completed(candidate: Candidate, site: Site) -> tuple[str, ...]:
+    """What is still to be told of a release that serves is told; gives what could not be."""
+    store, receipt, before = site.store, candidate.done, None
+    if is_told(store, receipt.pipeline):
+        return ()
+    with suppress(ReceiptError):
+        before = read_receipt(store, receipt.pipeline, receipt.replaced) if receipt.replaced else None
+    if since_flip(store, receipt.pipeline, receipt.release):
+        return record(store, site.registry, receipt, before)
+    return phases.record(replace(candidate, serving=before), site).warnings
+
+
+def _with_findings(receipt: Receipt, error: BaseException) -> Receipt:
+    """The receipt with what was measured before it was refused."""
+    if isinstance(error, GateFailed):
+        return replace(receipt, gate=tuple(each.to_dict() for each in error.results if isinstance(each, GateResult)))
+    if isinstance(error, TrialFailed) and isinstance(error.verdict, Verdict):
+        return replace(receipt, canary=error.verdict.to_dict())
+    return receipt
+
+
+def _go_back(store: Store, fleet: Fleet, receipt: Receipt, serving: int | None) -> None:
+    pipeline = receipt.pipeline
+    with store.alone():
+        retire(store, fleet, pipeline, besides=[receipt.release])
+    with changing(store) as changed:
+        place_again(store, receipt)
+    try:
+        load_models(fleet, receipt, changed)
+        with store.alone():
+            wire_front(store, fleet, receipt)
+    except (SextantError, KeyboardInterrupt) as error:
+        if store.served_release(pipeline) in {serving, None}:
+            with store.alone():
+                withdraw(store, fleet, receipt, str(error), changed)
+        raise
+    with suppress(SextantError), store.alone():  # it serves; what is left over goes with the next
+        retire(store, fleet, pipeline, besides=[serving or receipt.release])
+        fleet.align()
+
+
+def _serves(site: Site, receipt: Receipt) -> bool:
+    """Whether this very release is what store and every server serve, as an ensemble, and was finished."""
+    served = site.fleet.release(receipt.pipeline), site.store.served_release(receipt.pipeline)
+    ready = site.fleet.ready()
+    wired = (*receipt.models, (receipt.pipeline, ENSEMBLE))
+    whole = all(version in ready.get(model, set()) for model, version in wired)
+    return receipt.outcome == "served" and served == (receipt.release, receipt.release) and whole
 
 
 def _target(store: Store, pipeline: str, serving: int | None, to: int | None) -> Receipt:
@@ -158,18 +310,20 @@ def _target(store: Store, pipeline: str, serving: int | None, to: int | None) ->
         raise PromoteError(f"r{serving} is the first release of {pipeline}: there is none before it to go back to")
     receipt = read_receipt(store, pipeline, target)
     if receipt.outcome != "served":
+        why = "is not served any more" if receipt.outcome == REMOVED else "never served"
         raise PromoteError(
-            f"r{target} of {pipeline} never served (it is {receipt.outcome}): only a release that passed its gates "
-            "can be rolled back to"
+            f"r{target} of {pipeline} {why} (it is {receipt.outcome}): only a release that passed its gates, and is "
+            "still in the store, can be rolled back to"
         )
     return receipt
 
 
-def _promotion(receipt: Receipt, *, changed: bool) -> Promotion:
+def _promotion(receipt: Receipt, *, changed: bool, serves: bool = True) -> Promotion:
     return Promotion(
         pipeline=receipt.pipeline,
         release=receipt.release,
         changed=changed,
         replaced=receipt.replaced,
         receipt=receipt,
+        serves=serves,
     )

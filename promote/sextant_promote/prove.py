@@ -7,80 +7,63 @@ Nothing is published and nothing served changes. What a promotion would refuse i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from sextant.columns import Column
-from sextant.errors import (
-    ConversionError,
-    LaunchRefused,
-    MissingExtra,
-    ModelFailed,
-    ModelNotReady,
-    ParityError,
-    RequestRefused,
-)
-from sextant_export.copying import Copied, copied
-from sextant_export.member import PROOF_ROWS, doubted, logged_wide, original_of, proof_rows, triton_model
+from sextant.errors import ConversionError, LaunchRefused, MissingExtra, ModelFailed, ModelNotReady, RequestRefused
+from sextant_export.config import Configs
+from sextant_export.evidence import pack_proof, unpack_proof
+from sextant_export.member import PROOF_ROWS, triton_model
 from sextant_export.narration import Narrator, Silence
-from sextant_export.observed import read_rows, require_rows
-from sextant_export.parity import Reopened, asked, let_go
+from sextant_export.observed import require_rows
+from sextant_export.pickles import pickles, refuse_pickles
 from sextant_export.pipeline import Member, Pipeline, Serving
-from sextant_export.proof_report import Comparison, ProofReport, compared
+from sextant_export.proof_report import Comparison, ProofReport
 from sextant_export.registry import Artifact, Registry, parsed_uri
-from sextant_export.rows import Rows, length, taken
-from sextant_export.signature import Arrays, Feed, Signature
+from sextant_export.rows import length, taken
+from sextant_export.signature import Arrays
 from sextant_export.store import Candidate, Store
+from sextant_export.workshop import Limits, Workshop
 from sextant_promote.control import Control
+from sextant_promote.proving import MEMBER, by
 
 Serve: TypeAlias = Callable[[Path], AbstractContextManager[Control]]
 """Starts a Triton on the store in a folder, for as long as the ``with`` block runs."""
-PIPELINE, MEMBER = "proof", "model"
+PIPELINE = "proof"
+_WORK = "sextant_promote.proving:Proving"
 NO_SERVER = "No Triton was asked."
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Subject:
-    """What is proven: a version's copy and its original, what both were asked, and what the original said."""
+    """A version, and the child process that has its copy and its original; *copy* is what the child says of it."""
 
     artifact: Artifact
     member: Member
-    copy: Copied
-    original: Reopened
-    feed: Rows
-    expected: Arrays
-    logged: Feed | None
+    workshop: Workshop
+    folder: Path
+    copy: Mapping[str, Any]
+    parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def model(self) -> str:
         """What Triton calls it."""
-        own_python = not self.copy.copy.converted
-        return triton_model(self.member, self.artifact.version, PIPELINE, own_python=own_python)
+        return triton_model(self.member, self.artifact.version, PIPELINE, own_python=not self.copy["converted"])
 
     @property
     def version(self) -> int:
         return self.artifact.version.version
 
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The model's own words for its inputs."""
-        return self.copy.signature.inputs if self.copy.signature else ()
-
-    def compared(self, by: str, ask: Callable[[], Arrays]) -> Comparison:
-        """What the copy answers when asked by a runtime; where it fails on a row, that is no proof."""
-        try:
-            given = ask()
-        except (ConversionError, ModelFailed, RequestRefused) as error:
-            return Comparison(by=by, proof=None, refusal=f"no proof: {error}")
-        found = compared(by, self.expected, given, self.feed, self.original, self.member.tolerance, self.columns)
-        let_go(self.original)
-        return found
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Have the child do something."""
+        return self.workshop.call(name, *arguments, about=str(self.artifact.version))
 
 
 def prove(
@@ -94,13 +77,16 @@ def prove(
     control: Control | None = None,
     serve: Serve | None = None,
     narrator: Narrator | None = None,
+    limits: Limits | None = None,
+    pickle: bool = True,
 ) -> ProofReport:
     """
     Whether the copies of the version that *uri* means answer as it does, on *rows* seeded rows and every edge.
 
     The Triton behind *control* serves it already; else one that *serve* starts is given a store of its own, and
     without either none is asked. *data* is a file of observed rows to draw from. A difference is no error: the report
-    holds it. Raises the ``ExportError`` for a version that cannot be fetched, copied or asked.
+    holds it. The model's code runs in a child process within *limits*; where *pickle* is False, a model that holds one
+    is refused. Raises the ``ExportError`` for a version that cannot be fetched, copied or asked.
     """
     narrator = narrator or Silence()
     member_uri = parsed_uri(uri)
@@ -108,8 +94,10 @@ def prove(
         require_rows(data)
     if control is not None:
         control.require_live()
-    with tempfile.TemporaryDirectory(prefix="sextant-prove-") as folder:
-        subject = _subject(_pipeline(str(member_uri), flavor, tolerance), registry, Path(folder), rows, data, narrator)
+    pipeline = _pipeline(str(member_uri), flavor, tolerance)
+    with tempfile.TemporaryDirectory(prefix="sextant-prove-") as folder, Workshop(limits, narrator) as workshop:
+        artifact = _fetched(pipeline.members[MEMBER], registry, Path(folder), narrator, pickle=pickle)
+        subject = _asked(_copied(pipeline, artifact, workshop, Path(folder), narrator), rows, data, narrator)
         comparisons, skipped = [_here(subject, narrator)], None
         try:
             with _triton(subject, control, serve, Path(folder) / "store", narrator) as triton:
@@ -128,63 +116,43 @@ def _pipeline(uri: str, flavor: str | None, tolerance: float | None) -> Pipeline
     )
 
 
-def _subject(
-    pipeline: Pipeline, registry: Registry, folder: Path, rows: int, data: Path | None, narrator: Narrator
-) -> _Subject:
-    member = pipeline.members[MEMBER]
+def _fetched(member: Member, registry: Registry, folder: Path, narrator: Narrator, *, pickle: bool) -> Artifact:
     with narrator.step(f"fetch {member.uri}") as step:
         artifact = registry.fetch(registry.resolve(str(member.uri)), folder / "artifact")
         step.result(f"{artifact.version.name} version {artifact.version.version}")
+        if not pickle:
+            refuse_pickles(artifact)
+    return artifact
+
+
+def _copied(pipeline: Pipeline, artifact: Artifact, workshop: Workshop, folder: Path, narrator: Narrator) -> _Subject:
+    if files := pickles(artifact):
+        with narrator.step(f"unpickle {', '.join(files)}") as step:
+            step.result("runs what was saved there, in a child process within limits")
     with narrator.step("convert") as step:
-        copy = copied(artifact, pipeline, member, folder / "copy")
-        why = "; ".join(copy.refused.values()) or "it was asked for as it is"
-        step.result(f"{copy.source.flavor} to {copy.copy.kind}" if copy.copy.converted else f"not converted: {why}")
+        nameless = replace(artifact, version=replace(artifact.version, source=""))
+        workshop.begin(_WORK, pipeline, nameless, folder, about=str(artifact.version), TMPDIR=str(folder))
+        copy = workshop.call("facts", about=str(artifact.version))
+        why = "; ".join(copy["refused"].values()) or "it was asked for as it is"
+        step.result(f"{copy['flavor']} to {copy['kind']}" if copy["converted"] else f"not converted: {why}")
+    member = pipeline.members[MEMBER]
+    return _Subject(artifact=artifact, member=member, workshop=workshop, folder=folder, copy=copy)
+
+
+def _asked(subject: _Subject, rows: int, data: Path | None, narrator: Narrator) -> _Subject:
     with narrator.step("ask the original") as step:
-        original = original_of(copy)
-        feed = proof_rows(registry, artifact, copy, original, _observed(copy, data), rows)
-        logged = logged_wide(registry, artifact, copy)
-        expected = asked(original, feed, copy.batch)
-        let_go(original)
-        step.result(", ".join(f"{count:,} {part}" for part, count in feed.parts))
-    return _Subject(
-        artifact=artifact,
-        member=member,
-        copy=copy,
-        original=original,
-        feed=feed,
-        expected=expected,
-        logged=logged,
-    )
-
-
-def _observed(copy: Copied, data: Path | None) -> Any:
-    if data is None:
-        return None
-    return read_rows(data, copy.signature or Signature.of_tensors(copy.copy.inputs), copy.copy.inputs)
+        told = subject.call("ask_original", rows, None if data is None else str(data))
+        parts = tuple((str(part), int(count)) for part, count in told)
+        step.result(", ".join(f"{count:,} {part}" for part, count in parts))
+    return replace(subject, parts=parts)
 
 
 def _here(subject: _Subject, narrator: Narrator) -> Comparison:
-    """The copy, asked in this process."""
-    converted = subject.copy.copy.converted
-    by = f"ONNX Runtime {installed_version('onnxruntime')}" if converted else "its own Python in this process"
-    with narrator.step(f"ask {by}") as step:
-        comparison = _doubted(subject, subject.compared(by, lambda: subject.copy.answer(subject.feed)))
+    """The copy, asked on this machine."""
+    with narrator.step(f"ask {by(converted=subject.copy['converted'])}") as step:
+        comparison = Comparison.of(subject.call("here"))
         step.result(_said(comparison))
     return comparison
-
-
-def _doubted(subject: _Subject, comparison: Comparison) -> Comparison:
-    """What the same rows cannot show: rows in other company, and rows wider than the copy takes them."""
-    if not comparison.proven or comparison.proof is None:
-        return comparison
-    asked_of = subject.copy, subject.original, subject.feed, subject.logged, subject.expected
-    try:
-        differing, of = doubted(*asked_of, subject.member.tolerance)
-    except ParityError as error:
-        return replace(comparison, refusal=str(error))
-    finally:
-        let_go(subject.original)
-    return replace(comparison, proof=replace(comparison.proof, rounded=differing, rounded_of=of))
 
 
 @contextmanager
@@ -207,10 +175,14 @@ def _triton(
 
 def _through(subject: _Subject, control: Control, narrator: Narrator) -> Comparison:
     """The copy, asked through Triton."""
-    by = f"Triton {control.version()}"
-    with narrator.step(f"ask {by}") as step:
+    runtime = f"Triton {control.version()}"
+    with narrator.step(f"ask {runtime}") as step:
         _require_served(subject, control)
-        comparison = subject.compared(by, lambda: _answers(subject, control))
+        try:
+            pack_proof(answers := subject.folder / "answers.npz", {MEMBER: ({}, _answers(subject, control))})
+            comparison = Comparison.of(subject.call("elsewhere", runtime, str(answers)))
+        except (ConversionError, ModelFailed, RequestRefused) as error:
+            comparison = Comparison(by=runtime, proof=None, refusal=f"no proof: {error}")
         step.result(_said(comparison))
     return comparison
 
@@ -226,20 +198,21 @@ def _require_served(subject: _Subject, control: Control) -> None:
 def _answers(subject: _Subject, control: Control) -> Arrays:
     """What Triton answers, asked as many rows at a time as a batch may have."""
     batch = Serving().max_batch_size
+    feed, _ = unpack_proof(Path(subject.call("feed")), [MEMBER])[MEMBER]
     parts = [
-        control.answer(subject.model, subject.version, taken(subject.feed, slice(i, i + batch)))
-        for i in range(0, length(subject.feed), batch)
+        control.answer(subject.model, subject.version, taken(feed, slice(i, i + batch)))
+        for i in range(0, length(feed), batch)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _candidate(subject: _Subject) -> Candidate:
-    copy, version = subject.copy.copy, subject.version
+    twins = subject.call("configs", subject.model, subject.version)
     return Candidate(
         model=subject.model,
-        version=version,
-        configs=copy.configs(subject.model, Serving(), [version]),
-        write=copy.write,
+        version=subject.version,
+        configs=Configs(*(text_format.Parse(text, ModelConfig()) for text in twins)),
+        write=lambda directory: subject.call("write", str(directory.absolute())),
     )
 
 
@@ -249,18 +222,18 @@ def _said(comparison: Comparison) -> str:
 
 def _report(uri: str, subject: _Subject, comparisons: list[Comparison], skipped: str | None) -> ProofReport:
     copy, found = subject.copy, subject.artifact.version
-    onnx = copy.copy.facts().get("onnx_sha256")
+    onnx = copy["onnx"]
     return ProofReport(
         uri=uri,
         model=found.name,
         version=found.version,
-        flavor=copy.source.flavor,
+        flavor=copy["flavor"],
         flavors=sorted(found.flavors),
-        kind=copy.copy.kind,
-        converted=copy.copy.converted,
-        refused=copy.refused,
+        kind=copy["kind"],
+        converted=copy["converted"],
+        refused=copy["refused"],
         digests={"Artifact": subject.artifact.digest} | ({"ONNX": onnx} if onnx else {}),
-        parts=subject.feed.parts,
+        parts=subject.parts,
         comparisons=comparisons,
         skipped=skipped,
     )

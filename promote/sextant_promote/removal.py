@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sextant.errors import ModelNotReady, ReceiptError
+from sextant_export.journal import now
 from sextant_export.problem import guess, is_name
 from sextant_export.receipt import Receipt, pipelines, read_receipt, releases, write_receipt
-from sextant_export.release import now
+from sextant_export.registry import Registry
 from sextant_export.store import Store
+from sextant_export.unfinished import clear_unfinished
 from sextant_promote.control import Control
+from sextant_promote.fleet import Fleet
+from sextant_promote.lease import lease
+from sextant_promote.registry_record import record_removal
 from sextant_promote.retention import present_releases
 
 REMOVED = "removed"
@@ -25,31 +30,42 @@ REMOVED = "removed"
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """*models* went, in this order; none where the pipeline had been removed before."""
+    """
+    *models* went, in this order; none where the pipeline had been removed before.
+
+    *warnings* say what could not be told to the registry.
+    """
 
     pipeline: str
     models: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
-def remove(store: Store, pipeline: str, control: Control) -> Removal:
+def remove(store: Store, pipeline: str, fleet: Fleet | Control, registry: Registry | None = None) -> Removal:
     """
-    Take *pipeline* out of what the Triton behind *control* serves and out of *store*; its receipts stay, as history.
+    Take *pipeline* out of what *fleet* serves and out of *store*; its receipts stay, as history.
 
-    Removing twice changes nothing. ``ModelNotReady`` where the store never had such a pipeline.
+    *registry*, where there is one, is told that the pipeline's versions serve no more. Removing twice changes nothing.
+    ``ModelNotReady`` where the store never had such a pipeline.
     """
-    _require_known(store, pipeline)
-    control.require_live()
-    with store.prepare().alone():
+    require_known(store, pipeline)
+    fleet = Fleet.of(store, fleet)
+    fleet.require_live()
+    with lease(store.prepare(), pipeline), store.alone():
+        clear_unfinished(store, pipeline)
         gone = tuple(model for model in _own(store, pipeline) if store.config(model) is not None)
         for model in gone:
-            control.unload(model)
+            fleet.unload(model)
             store.remove(model)
         store.narrow()
+        fleet.align()
         _close_receipts(store, pipeline)
-    return Removal(pipeline=pipeline, models=gone)
+    warnings = record_removal(registry, _receipts(store, pipeline)) if registry else ()
+    return Removal(pipeline=pipeline, models=gone, warnings=warnings)
 
 
-def _require_known(store: Store, pipeline: str) -> None:
+def require_known(store: Store, pipeline: str) -> None:
+    """Raise ``ModelNotReady``, with a guess, where *store* never had such a *pipeline*."""
     if not is_name(pipeline) or (not releases(store, pipeline) and store.served_release(pipeline) is None):
         said = guess(pipeline, pipelines(store)) or f"; {store.root} holds no pipeline"
         raise ModelNotReady(f"{pipeline!r} was never promoted from {store.root}{said}")

@@ -9,56 +9,61 @@ interrupted promotion left behind looks like any other release that is not wante
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 
 from sextant.errors import ExportError, SextantError
-from sextant_export.config import Configs
+from sextant_export.config import candidate_of, release_of
 from sextant_export.receipt import Receipt, read_receipt, write_receipt
 from sextant_export.store import Store
-from sextant_promote.control import Control
+from sextant_promote.fleet import Fleet
+from sextant_promote.shared import Changes, undo
 
 
 def wanted(store: Store, pipeline: str) -> set[int]:
-    """The release that the front is wired to, and the one it replaced."""
-    serving = store.served_release(pipeline)
+    """The release that the front is wired to, the one it replaced, and the one that a router tries beside it."""
+    front = store.config(pipeline)
+    serving = release_of(front) if front else None
     if serving is None:
         return set()
     try:
         replaced = read_receipt(store, pipeline, serving).replaced
     except ExportError:
         replaced = None
-    return {serving} if replaced is None else {serving, replaced}
+    return {release for release in (serving, replaced, candidate_of(front)) if release is not None}
 
 
-def retire(store: Store, control: Control, pipeline: str, *, besides: Collection[int] = ()) -> None:
-    """Take every release of *pipeline* that is not wanted, nor in *besides*, out of the repository and the policies."""
-    kept = wanted(store, pipeline) | set(besides)
+def retire(store: Store, fleet: Fleet, pipeline: str, *, besides: Collection[int] = ()) -> None:
+    """
+    Take every release of *pipeline* that is not wanted, nor in *besides*, out of the repository and the policies.
+
+    One that some server still sends callers to stays.
+    """
+    kept = wanted(store, pipeline) | fleet.candidates(pipeline) | set(besides)
     for release in present_releases(store, pipeline) - kept:
         name = f"{pipeline}.r{release}"
         with suppress(SextantError):
-            control.unload(name)
+            fleet.unload(name)
         store.remove(name)
     store.narrow()
 
 
-def withdraw(store: Store, control: Control, receipt: Receipt, reason: str, before: Mapping[str, Configs]) -> None:
+def withdraw(store: Store, fleet: Fleet, receipt: Receipt, reason: str, changed: Changes) -> None:
     """
-    Take a candidate that failed back out: its ensemble, the models it introduced, the settings it changed.
+    Take a candidate that failed back out: its ensemble, the models it introduced, the settings it *changed*.
 
-    *before* are the models' configurations as they were. The receipt of a release that never served stays, refused,
+    The receipt of a release that never served stays, refused,
     with the *reason*; one that has served stays what it was.
     """
-    retire(store, control, receipt.pipeline)
+    retire(store, fleet, receipt.pipeline)
     gone = [] if receipt.outcome == "served" else _remove_introduced(store, receipt)
-    changed = _restore_settings(store, before)
+    undone = [*((fleet.unload, model) for model in gone), *((fleet.load, model) for model in undo(store, changed))]
+    for again, model in undone:
+        with suppress(SextantError):  # a server that is away keeps no other from the rest
+            again(model)
     with suppress(SextantError):
-        for model in gone:
-            control.unload(model)
-        for model in changed:
-            control.load(model)
-        if store.config(receipt.pipeline) is not None and not control.ready().get(receipt.pipeline):
-            control.load(receipt.pipeline)
+        if store.config(receipt.pipeline) is not None and not fleet.ready().get(receipt.pipeline):
+            fleet.load(receipt.pipeline)
     if receipt.outcome != "served":
         with suppress(SextantError):
             write_receipt(store, receipt.ended("refused", reason=reason))
@@ -77,10 +82,3 @@ def _remove_introduced(store: Store, receipt: Receipt) -> list[str]:
     for model in gone:
         store.remove(model)
     return gone
-
-
-def _restore_settings(store: Store, before: Mapping[str, Configs]) -> list[str]:
-    """Put back what the candidate changed for models that others share; gives their names."""
-    present = ((model, store.twins(model)) for model in before)
-    restored = {model: before[model].with_versions(configs.versions) for model, configs in present if configs}
-    return [model for model, configs in restored.items() if store.write_configs(configs)]
