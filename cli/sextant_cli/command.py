@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from types import MappingProxyType
+from pathlib import Path
+from types import FrameType, MappingProxyType
 
 import click
 
@@ -21,7 +25,7 @@ from sextant.errors import (
     SextantError,
 )
 
-YOUR_FILE, USAGE, OUT_OF_REACH, INTERRUPTED = 1, 2, 3, 130
+YOUR_FILE, USAGE, OUT_OF_REACH, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 REACH = (ServerUnreachable, RegistryUnreachable, DeadlineExceeded, ServerBusy, ServerError, AccessDenied)
 
 VERBS: Mapping[str, str] = MappingProxyType(
@@ -29,14 +33,19 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "ask": "client",
         "check": "export",
         "demo": "demo",
+        "diff": "promote",
         "environment": "export",
+        "history": "promote",
         "plan": "export",
         "promote": "promote",
         "prove": "promote",
+        "prune": "promote",
         "remove": "promote",
         "rollback": "promote",
         "serve": "server",
         "status": "promote",
+        "verify": "export",
+        "watch": "promote",
     }
 )
 """Each verb and the extra that brings what it needs; its module is imported when it is called."""
@@ -65,31 +74,60 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["--help"]})
 @click.version_option(package_name="triton-sextant", prog_name="sextant")
+@click.option(
+    "--settings",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="What options leave out; sextant.toml of the working directory, or SEXTANT_SETTINGS, if left out.",
+)
 @click.option("--debug", is_flag=True, help="Print the traceback of an error, not only its sentence.")
-def sextant(*, debug: bool) -> None:
+def sextant(*, settings: Path | None, debug: bool) -> None:
     """
     Models from MLflow on NVIDIA Triton, with proof, fused into answers that say how sure they are.
 
-    Exit codes: 0 done, 1 your file or a failed gate, 2 usage, 3 a server or registry out of reach.
+    Exit codes: 0 done, 1 your file or a failed gate, 2 usage, 3 a server or registry out of reach, 130 Ctrl-C, 143
+    SIGTERM.
     """
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run ``sextant`` with *arguments*; returns the exit code."""
     try:
-        return int(sextant.main(list(arguments), prog_name="sextant", standalone_mode=False) or 0)
+        with terminated_as_interrupted():
+            return int(sextant.main(list(arguments), prog_name="sextant", standalone_mode=False) or 0)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
         error.show()
         return USAGE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as ended:
         # An object that was interrupted while it was made has nothing to say when it goes.
         sys.unraisablehook = lambda _: None
         click.echo("interrupted", err=True)
-        return INTERRUPTED
+        return TERMINATED if isinstance(ended.__cause__ or ended, Terminated) else INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last door: a full disk has as many classes as there are libraries
         return _ended(error, debug="--debug" in arguments)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a cancelled job or a stopped container sends it: what is under way is taken back as by Ctrl-C."""
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM raises ``Terminated`` in the main thread until the ``with`` block ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _ended(error: Exception, *, debug: bool) -> int:

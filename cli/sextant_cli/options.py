@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from sextant_export.settings import Settings, load_settings
+from sextant_export.workshop.limits import CPU_S, GIB, TIME_S, Limits
 
 DEFAULT_STORE = "var/store"
 DEFAULT_REGISTRY = "sqlite:///var/mlflow.db"
@@ -17,18 +21,18 @@ store = click.option(
     "--store",
     "store_path",
     type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_STORE,
+    default=lambda: settings().store or DEFAULT_STORE,
     envvar="SEXTANT_STORE",
-    show_default=True,
+    show_default=DEFAULT_STORE,
     show_envvar=True,
     help="The store: the folder with models/ and releases/.",
 )
 registry = click.option(
     "--registry",
     "tracking_uri",
-    default=DEFAULT_REGISTRY,
+    default=lambda: settings().registry or DEFAULT_REGISTRY,
     envvar="MLFLOW_TRACKING_URI",
-    show_default=True,
+    show_default=DEFAULT_REGISTRY,
     show_envvar=True,
     help="MLflow's tracking and registry URI.",
 )
@@ -40,6 +44,16 @@ server = click.option(
     show_envvar=True,
     help="grpc://host:port of the Triton; without it, the one that `sextant serve` runs on the store.",
 )
+servers = click.option(
+    "--server",
+    "server_urls",
+    metavar="URL",
+    multiple=True,
+    envvar="SEXTANT_SERVER",
+    show_envvar=True,
+    help="grpc://host:port of a Triton; may be given again. Without it, those of sextant.toml, else the one that "
+    "`sextant serve` runs on the store.",
+)
 token = click.option(
     "--token",
     envvar="SEXTANT_TOKEN",
@@ -49,11 +63,72 @@ token = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
+_MODEL_CODE = (
+    click.option("--no-pickle", is_flag=True, help="Refuse models that hold a pickle: loading one runs what is in it."),
+    click.option(
+        "--model-cpu-s",
+        type=click.FloatRange(min=1),
+        default=CPU_S,
+        show_default=f"{CPU_S:g}",
+        metavar="SECONDS",
+        help="Processor time that the models' code may use, in all.",
+    ),
+    click.option(
+        "--model-memory-gib",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="GIB",
+        help="Memory that the models' code may use; without it, what sextant.toml says, else all of the machine's.",
+    ),
+    click.option(
+        "--model-time-s",
+        type=click.FloatRange(min=1),
+        metavar="SECONDS",
+        help=f"How long the models' code may work; without it, what sextant.toml says, else {TIME_S:g}.",
+    ),
+)
+
+
+def model_code(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of verbs that load models: what their code may use. :func:`making` reads them."""
+    for option in reversed(_MODEL_CODE):
+        command = option(command)
+    return command
+
+
+def making(
+    *, no_pickle: bool, model_cpu_s: float, model_memory_gib: float | None, model_time_s: float | None
+) -> dict[str, Any]:
+    """What those options, and ``sextant.toml`` where they are silent, mean for an export."""
+    told = settings().limits
+    given: dict[str, Any] = {
+        "cpu_s": model_cpu_s,
+        "memory_bytes": round(model_memory_gib * GIB) if model_memory_gib else told.memory_mb and told.memory_mb << 20,
+        "time_s": model_time_s or told.seconds,
+    }
+    return {"pickle": not no_pickle, "limits": Limits(**{key: value for key, value in given.items() if value})}
+
+
+def settings() -> Settings:
+    """What ``sextant.toml`` says, the one that was named, or the one here."""
+    context = click.get_current_context(silent=True)
+    return load_settings(context.find_root().params.get("settings") if context else None)
+
+
 def output(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
     """A file to write at the end of long work: where it could not be written, that is said before the work."""
     if value is not None and not value.absolute().parent.is_dir():
         raise click.BadParameter(f"{value}: there is no folder {value.parent}; make it first")
     return value
+
+
+def release(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """The number of a release as people write it, ``r3`` or ``3``."""
+    if value is None:
+        return None
+    digits = value.removeprefix("r")
+    if not digits.isdecimal() or not int(digits):
+        raise click.BadParameter(f"expected a release like r3 or 3, got {value!r}")
+    return int(digits)
 
 
 def print_json(value: Any) -> None:

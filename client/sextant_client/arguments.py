@@ -15,13 +15,21 @@ from .client import Client
 from .dtypes import Array
 
 
-def ask(client: Client, pipeline: str, arguments: Iterable[str], *, timeout_s: float | None = None) -> Any:
+def ask(
+    client: Client,
+    pipeline: str,
+    arguments: Iterable[str],
+    *,
+    timeout_s: float | None = None,
+    route_key: str | None = None,
+) -> Any:
     """
     What the pipeline answers to tensors given as text: one answer for a row, a list for a batch.
 
-    Each argument is ``name=[1, 2]`` (JSON) or ``name=@file`` with a .npy, .npz (one array, or one of that
-    name), .json or .csv file (numbers, no header). A pipeline that takes a table is asked with ``@file`` alone, a
-    .csv with a header or a .parquet file. A file or literal that cannot be read is RequestRefused.
+    Each argument is ``name=[1, 2]`` (JSON), ``name=word`` for a text, or ``name=@file`` with a .npy, .npz (one array,
+    or one of that name), .json or .csv file (numbers, no header). A pipeline that takes a table is asked with ``@file``
+    alone, a .csv with a header or a .parquet file. A file or literal that cannot be read is RequestRefused. *timeout_s*
+    and *route_key* are those of :class:`~sextant_client.client.Pipeline`.
 
     >>> from sextant_client.testing import InMemoryTransport
     >>> def double(x):
@@ -29,10 +37,11 @@ def ask(client: Client, pipeline: str, arguments: Iterable[str], *, timeout_s: f
     >>> ask(Client(transport=InMemoryTransport(double)), "double", ["x=[1, 2.5]"])["doubled"].tolist()
     [2.0, 5.0]
     """
-    given = list(arguments)
+    given, asked = list(arguments), client.pipeline(pipeline)
     if len(given) == 1 and given[0].startswith("@"):
-        return client.pipeline(pipeline)(table(Path(given[0][1:])), timeout_s=timeout_s)
-    return client.pipeline(pipeline)(timeout_s=timeout_s, **dict(map(tensor, given)))
+        return asked(table(Path(given[0][1:])), timeout_s=timeout_s, route_key=route_key)
+    tensors: dict[str, Any] = dict(map(tensor, given))
+    return asked(timeout_s=timeout_s, route_key=route_key, **tensors)
 
 
 def table(path: Path) -> Any:
@@ -64,6 +73,8 @@ def _literal(name: str, text: str) -> Array:
     try:
         return np.asarray(json.loads(text))
     except ValueError as error:
+        if text[0].isalpha():
+            return np.asarray([text])
         raise RequestRefused(f"{name}: expected a number or a list like [1, 2], got {text!r}: {error}") from error
 
 

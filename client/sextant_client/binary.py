@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from sextant.routing import ROUTE_KEY
 from sextant.tensors import NUMPY_TYPES
 
 from .dtypes import Array, from_bytes, to_bytes, triton_dtype
@@ -64,8 +65,8 @@ def decode(request: Request, status: int, header_length: str | None, body: bytes
     if isinstance(request, ModelMetadata):
         return Tensors(_tensors(facts["inputs"]), _tensors(facts["outputs"]))
     optional = frozenset(entry["name"] for entry in facts["input"] if entry.get("optional"))
-    columns = facts.get("parameters", {}).get("columns", {}).get("string_value", "")
-    return Limits(facts["max_batch_size"], optional, columns)
+    said = {name: value.get("string_value", "") for name, value in facts.get("parameters", {}).items()}
+    return Limits(facts["max_batch_size"], optional, said.get("columns", ""), said.get("classes", ""))
 
 
 def _encode_infer(request: ModelInfer) -> Message:
@@ -74,7 +75,7 @@ def _encode_infer(request: ModelInfer) -> Message:
         _input(name, triton_dtype(array), list(array.shape), len(content))
         for (name, array), content in zip(request.inputs.items(), raw, strict=True)
     )
-    header = f'{{"inputs":[{inputs}],{_outputs(request.outputs)}}}'.encode()
+    header = f'{{"inputs":[{inputs}],{_outputs(request.outputs)}{_parameters(request)}}}'.encode()
     return Message(
         _path(request.model, "/infer"),
         {HEADER_LENGTH: str(len(header)), "Content-Type": "application/octet-stream"},
@@ -89,9 +90,16 @@ def _input(name: str, dtype: str, shape: list[int], length: int) -> str:
 
 @lru_cache(maxsize=256)
 def _outputs(names: tuple[str, ...]) -> str:
-    if not names:
-        return '"parameters":{"binary_data_output":true}'
-    return f'"outputs":{json.dumps([{"name": name, "parameters": {"binary_data": True}} for name in names])}'
+    """Which outputs are asked for, each as bytes; without names the parameters of the request ask for all of them."""
+    asked = [{"name": name, "parameters": {"binary_data": True}} for name in names]
+    return f'"outputs":{json.dumps(asked)},' if names else ""
+
+
+def _parameters(request: ModelInfer) -> str:
+    parameters: dict[str, Any] = {} if request.outputs else {"binary_data_output": True}
+    if request.route_key is not None:
+        parameters[ROUTE_KEY] = request.route_key
+    return f'"parameters":{json.dumps(parameters)}'
 
 
 @lru_cache(maxsize=256)

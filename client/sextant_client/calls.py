@@ -18,9 +18,12 @@ from sextant.errors import AccessDenied, DeadlineExceeded, ModelNotReady, Reques
 from .contract import Batch, Contract
 from .dtypes import Array
 from .transport import Limits, ModelConfig, ModelMetadata, Reply, Request, ServerReady, Tensors
+from .unanswered import refuse_unanswered
 
 T = TypeVar("T")
 Call: TypeAlias = Generator[Sequence[Request], Sequence[Reply], T]
+Key: TypeAlias = str | int | None
+"""What a router keeps a caller's requests together by; a number is routed as its digits."""
 
 UNLIMITED = 2**31 - 1
 
@@ -41,29 +44,34 @@ class PipelineCalls:
         self.model = model
         self._contract: Contract | None = None
 
-    def answers(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Call[Any]:
+    def answers(self, positional: Sequence[Any], named: Mapping[str, Any], route_key: Key = None) -> Call[Any]:
         """The typed answers: one for a single row, a list for a batch."""
-        batch, tensors = yield from self._ask(positional, named)
-        if kind(tensors) != "tensors":
-            answers = from_tensors(tensors)
+        batch, tensors = yield from self._ask(positional, named, route_key)
+        if (answered := kind(tensors)) != "tensors":
+            refuse_unanswered(self.model, answered, batch.arrays, tensors)
+            answers = from_tensors(tensors, self._contract.classes if self._contract else ())
             return answers[0] if batch.single else answers
         if batch.index is not None and self._contract and self._contract.table:
             table = self._contract.table.answer(tensors, batch.index)
             return tensors if table is None else table
         return {name: array[0] for name, array in tensors.items()} if batch.single else tensors
 
-    def tensors(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Call[dict[str, Array]]:
+    def tensors(
+        self, positional: Sequence[Any], named: Mapping[str, Any], route_key: Key = None
+    ) -> Call[dict[str, Array]]:
         """The arrays as the server gave them, rows first."""
-        _, tensors = yield from self._ask(positional, named)
+        _, tensors = yield from self._ask(positional, named, route_key)
         return tensors
 
-    def _ask(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Call[tuple[Batch, dict[str, Array]]]:
+    def _ask(
+        self, positional: Sequence[Any], named: Mapping[str, Any], route_key: Key
+    ) -> Call[tuple[Batch, dict[str, Array]]]:
         contract = self._contract or (yield from self._read_contract())
         batch = contract.batch(positional, named)
         if not batch.rows and contract.outputs:
             return batch, contract.nothing()
         try:
-            replies = yield list(contract.requests(batch))
+            replies = yield list(contract.requests(batch, None if route_key is None else str(route_key)))
         except (RequestRefused, ModelNotReady):
             self._contract = None  # another release may be served by now: read it again next time
             raise

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import address, calls
-from .calls import Call, PipelineCalls
+from .calls import Call, Key, PipelineCalls
 from .drive import adrive, drive
 from .dtypes import Array
 from .transport import AsyncTransport, Transport
@@ -126,30 +126,35 @@ class Pipeline:
     """
     One pipeline, called like a function.
 
-    ``pipeline(features)`` takes what the pipeline's only input takes; ``pipeline(features=..., site=...)``
-    takes several by name. One row (an array of the declared rank) gives one answer, a batch (one dimension
-    more) a list, in order; a batch larger than the server's is split, and an empty one gives an empty list
-    without asking. The answer is a :class:`~sextant.answers.Fix`, Label or Record by the tensors the pipeline
-    gives, else a dict of arrays.
+    ``pipeline(features)`` takes what the pipeline's only input takes, or the only one that is not named;
+    ``pipeline(features=..., site=...)`` takes several by name. One row (an array of the declared rank) gives
+    one answer, a batch (one dimension more) a list, in order; a batch larger than the server's is split, and
+    an empty one gives an empty list without asking. The answer is a :class:`~sextant.answers.Fix`, Label or
+    Record by the tensors the pipeline gives, else a dict of arrays.
 
     A pipeline that takes a table is asked with a pandas DataFrame: its columns are found by name, and where the
     answer is columns it comes back as a DataFrame with the same index.
 
     Numbers are cast to the declared type where they keep their meaning (float64 to FP32, int64 to INT32
     within its range); anything else is RequestRefused. ``timeout_s`` overrules the client's for one call.
+
+    While a release is tried beside the one that serves, all requests of one ``route_key`` (a text or a whole number,
+    such as the device that asks) are answered by the same of the two; at other times the key makes no difference.
     """
 
     def __init__(self, name: str, run: Run) -> None:
         self.name = name
         self._calls, self._run = PipelineCalls(name), run
 
-    def __call__(self, *features: Any, timeout_s: float | None = None, **tensors: Any) -> Any:
+    def __call__(self, *features: Any, timeout_s: float | None = None, route_key: Key = None, **tensors: Any) -> Any:
         """The answer, or the list of answers."""
-        return self._run(self._calls.answers(features, tensors), timeout_s)
+        return self._run(self._calls.answers(features, tensors, route_key), timeout_s)
 
-    def tensors(self, *features: Any, timeout_s: float | None = None, **tensors: Any) -> dict[str, Array]:
+    def tensors(
+        self, *features: Any, timeout_s: float | None = None, route_key: Key = None, **tensors: Any
+    ) -> dict[str, Array]:
         """The arrays as the server gave them, by name, rows first even for a single row; read-only views."""
-        return self._run(self._calls.tensors(features, tensors), timeout_s)
+        return self._run(self._calls.tensors(features, tensors, route_key), timeout_s)
 
 
 class AsyncPipeline:
@@ -159,10 +164,14 @@ class AsyncPipeline:
         self.name = name
         self._calls, self._run = PipelineCalls(name), run
 
-    async def __call__(self, *features: Any, timeout_s: float | None = None, **tensors: Any) -> Any:
+    async def __call__(
+        self, *features: Any, timeout_s: float | None = None, route_key: Key = None, **tensors: Any
+    ) -> Any:
         """The answer, or the list of answers."""
-        return await self._run(self._calls.answers(features, tensors), timeout_s)
+        return await self._run(self._calls.answers(features, tensors, route_key), timeout_s)
 
-    async def tensors(self, *features: Any, timeout_s: float | None = None, **tensors: Any) -> dict[str, Array]:
+    async def tensors(
+        self, *features: Any, timeout_s: float | None = None, route_key: Key = None, **tensors: Any
+    ) -> dict[str, Array]:
         """The arrays as the server gave them, by name, rows first even for a single row; read-only views."""
-        return await self._run(self._calls.tensors(features, tensors), timeout_s)
+        return await self._run(self._calls.tensors(features, tensors, route_key), timeout_s)

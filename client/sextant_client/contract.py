@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from sextant.tensors import NUMPY_TYPES
 from .dataframe import Table, is_frame
 from .dtypes import Array, triton_dtype
 from .transport import Limits, ModelInfer, Tensor, Tensors
+
+_ONE = (1,)
 
 
 class Batch(NamedTuple):
@@ -32,7 +35,11 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Contract:
-    """A pipeline's tensors, shapes without the batch dimension; ``limit`` None means no batches."""
+    """
+    A pipeline's tensors, shapes without the batch dimension; ``limit`` None means no batches.
+
+    ``classes`` are what the probabilities of a label are of.
+    """
 
     model: str
     inputs: Mapping[str, Tensor]
@@ -40,6 +47,7 @@ class Contract:
     outputs: tuple[Tensor, ...]
     limit: int | None
     table: Table | None = None
+    classes: tuple[str | int, ...] = ()
 
     @classmethod
     def of(cls, model: str, tensors: Tensors, limits: Limits) -> Contract:
@@ -52,6 +60,7 @@ class Contract:
             tuple(_per_row(tensor, batched) for tensor in tensors.outputs),
             limits.max_batch_size if batched else None,
             Table.of(model, limits.columns),
+            tuple(json.loads(limits.classes or "[]")),
         )
 
     def batch(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Batch:
@@ -60,23 +69,23 @@ class Contract:
             (frame,) = positional
             return self.batch((), {**named, **self.table.tensors(frame)})._replace(index=frame.index)
         given = self._by_name(positional, named)
-        arrays = {name: _cast(value, self.inputs[name]) for name, value in given.items()}
+        arrays = {name: _lifted(_cast(value, self.inputs[name]), self.inputs[name]) for name, value in given.items()}
         if self.limit is None:
             return Batch({name: self._whole(name, array) for name, array in arrays.items()}, 1, single=False)
         single = all(array.ndim == len(self.inputs[name].shape) for name, array in arrays.items())
         stacked = {name: self._stacked(name, array, single) for name, array in arrays.items()}
         return Batch(stacked, _rows(stacked), single)
 
-    def requests(self, batch: Batch) -> Iterator[ModelInfer]:
+    def requests(self, batch: Batch, route_key: str | None = None) -> Iterator[ModelInfer]:
         """The batch in parts no larger than the server takes, in order."""
         names = tuple(tensor.name for tensor in self.outputs)
         if self.limit is None or batch.rows <= self.limit:
-            yield ModelInfer(self.model, batch.arrays, names)
+            yield ModelInfer(self.model, batch.arrays, names, route_key=route_key)
             return
         for start in range(0, batch.rows, self.limit):
             end = min(start + self.limit, batch.rows)
             part = {name: array[start:end] for name, array in batch.arrays.items()}
-            yield ModelInfer(self.model, part, names, (start, end))
+            yield ModelInfer(self.model, part, names, (start, end), route_key)
 
     def nothing(self) -> dict[str, Array]:
         """The answer to no rows: arrays of the declared types without a row."""
@@ -87,9 +96,10 @@ class Contract:
         required = [name for name in self.inputs if name not in self.optional]
         given = dict(named)
         if positional:
-            if len(positional) > 1 or len(required) != 1 or required[0] in given:
+            unnamed = [name for name in required if name not in given]
+            if len(positional) > 1 or len(unnamed) != 1:
                 raise RequestRefused(f"{self.model}: expected tensors by name, {self._signature()}")
-            given[required[0]] = positional[0]
+            given[unnamed[0]] = positional[0]
         for name in given.keys() - self.inputs.keys():
             raise RequestRefused(f"{name}: expected one of {self._signature()}, got no such tensor{self._guess(name)}")
         for name in required:
@@ -105,6 +115,8 @@ class Contract:
     def _stacked(self, name: str, array: Array, single: bool) -> Array:
         stacked = array[np.newaxis] if single else array
         dims = self.inputs[name].shape
+        if not single and dims == _ONE and array.ndim == 1:
+            stacked = array[:, np.newaxis]  # one value a row, as ``group=floors``
         if stacked.ndim != len(dims) + 1 or not _matches(stacked.shape[1:], dims):
             raise _refused(self.inputs[name], array, ", one row or a batch of rows")
         return stacked
@@ -115,6 +127,11 @@ class Contract:
     def _guess(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.inputs, 1)
         return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _lifted(array: Array, tensor: Tensor) -> Array:
+    """A lone value is a row of it where a row holds one: ``group="lower"``."""
+    return array.reshape(_ONE) if array.ndim == 0 and tuple(tensor.shape) == _ONE else array
 
 
 def _per_row(tensor: Tensor, batched: bool) -> Tensor:

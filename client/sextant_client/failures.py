@@ -77,7 +77,7 @@ def late(request: Request, timeout_s: float) -> DeadlineExceeded:
 
 def unreachable(address: str, cause: object) -> ServerUnreachable:
     """The error for an address where nothing answers."""
-    return ServerUnreachable(f"no Triton answers at {address}: {cause}")
+    return ServerUnreachable(f"no Triton answers at {address}: {_printable(cause)}")
 
 
 def _fits(row: Row, status: str | int, sentence: str) -> bool:
@@ -98,3 +98,9 @@ def _where(request: Request) -> str:
 
 def _what(request: Request) -> str:
     return f"model {request.model!r}" if request.model else "the server"
+
+
+def _printable(cause: object) -> str:
+    """What came, without the bytes of another protocol: those of gRPC's port, asked over HTTP."""
+    said = str(cause)
+    return said if said.isprintable() else "what answers there speaks another protocol (is it the port of grpc://?)"

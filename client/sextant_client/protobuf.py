@@ -9,6 +9,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from sextant.errors import ClientError, ServerUnreachable
+from sextant.routing import ROUTE_KEY
 
 from .dtypes import Array, from_bytes, to_bytes, triton_dtype
 from .failures import failure, late, unreachable
@@ -71,9 +72,8 @@ def decode(request: Request, reply: Any) -> Reply:
     if isinstance(request, ModelMetadata):
         return Tensors(_tensors(reply.inputs), _tensors(reply.outputs))
     optional = frozenset(entry.name for entry in reply.config.input if entry.optional)
-    parameters = reply.config.parameters
-    columns = parameters["columns"].string_value if "columns" in parameters else ""  # reading a key would make it
-    return Limits(reply.config.max_batch_size, optional, columns)
+    said = {name: value.string_value for name, value in reply.config.parameters.items()}
+    return Limits(reply.config.max_batch_size, optional, said.get("columns", ""), said.get("classes", ""))
 
 
 def translated(request: Request, error: grpc.RpcError, address: str, timeout_s: float) -> ClientError:
@@ -88,6 +88,8 @@ def translated(request: Request, error: grpc.RpcError, address: str, timeout_s: 
 def _encode_infer(request: ModelInfer) -> Any:
     message = service_pb2.ModelInferRequest()
     message.CopyFrom(_asking(request.model, request.outputs))
+    if request.route_key is not None:
+        message.parameters[ROUTE_KEY].string_param = request.route_key
     for name, array in request.inputs.items():
         message.inputs.add(name=name, datatype=triton_dtype(array), shape=array.shape)
         message.raw_input_contents.append(to_bytes(array))

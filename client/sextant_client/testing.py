@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class InMemoryTransport:
     optional input. ``inputs`` says what a tensor is, ``"FP32 [520]"`` (one row's shape); what it does not
     name is FP32 of any width. What a function raises comes out as from a server: InputRefused as
     RequestRefused, a ClientError as it is, anything else as ModelFailed. ``columns`` describes the table that a
-    function takes and gives, as a model's configuration would.
+    function takes and gives, as a model's configuration would, and ``classes`` names what probabilities are of.
 
     >>> import numpy as np
     >>> from sextant_client import Client
@@ -48,11 +48,13 @@ class InMemoryTransport:
         inputs: Mapping[str, str] | None = None,
         max_batch_size: int = 64,
         columns: Mapping[str, Any] | None = None,
+        classes: Sequence[str | int] = (),
     ) -> None:
         self._functions = functions if isinstance(functions, Mapping) else {functions.__name__: functions}
         self._inputs = inputs or {}
         self._max_batch_size = max_batch_size
         self._columns = json.dumps(columns) if columns else ""
+        self._classes = json.dumps(classes) if classes else ""
 
     def send(self, request: Request, timeout_s: float) -> Reply:  # noqa: ARG002 - a function is quick
         """The reply a server would give."""
@@ -63,7 +65,7 @@ class InMemoryTransport:
         if isinstance(request, ModelMetadata):
             return Tensors(tuple(self._tensor(name) for name in self._parameters(request)), ())
         if isinstance(request, ModelConfig):
-            return Limits(self._max_batch_size, self._optional(request), self._columns)
+            return Limits(self._max_batch_size, self._optional(request), self._columns, self._classes)
         return True
 
     async def asend(self, request: Request, timeout_s: float) -> Reply:

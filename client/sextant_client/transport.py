@@ -38,12 +38,17 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ModelInfer:
-    """What does the model answer? Answered by arrays by name. ``rows``: which part of a split batch it is."""
+    """
+    What does the model answer? Answered by arrays by name.
+
+    ``rows``: which part of a split batch it is; ``route_key``: who asks, for a router.
+    """
 
     model: str
     inputs: Mapping[str, Array]
     outputs: tuple[str, ...]
     rows: tuple[int, int] | None = None
+    route_key: str | None = None
 
 
 class Tensor(NamedTuple):
@@ -65,12 +70,14 @@ class Limits(NamedTuple):
     """
     What only a model's configuration says. ``max_batch_size`` 0: the model knows no batches.
 
-    ``columns`` describes, in JSON, the table that a model takes; empty where it takes none.
+    ``columns`` describes, in JSON, the table that a model takes; empty where it takes none.  ``classes`` are, in JSON
+    too, what its probabilities are of; empty where it answers no label.
     """
 
     max_batch_size: int
     optional: frozenset[str]
     columns: str = ""
+    classes: str = ""
 
 
 Request: TypeAlias = ServerReady | ModelMetadata | ModelConfig | ModelInfer

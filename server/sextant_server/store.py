@@ -10,7 +10,8 @@ from pathlib import Path
 from sextant.errors import LaunchRefused
 from sextant_server.address import stored_address
 
-_ENSEMBLE = re.compile(r'^\s*platform\s*:\s*"ensemble"', re.MULTILINE)
+# A front is an ensemble, or a router between two releases, which says in its parameters which one it tries.
+_FRONT = re.compile(r'^\s*platform\s*:\s*"ensemble"|^\s*key\s*:\s*"candidate"', re.MULTILINE)
 
 
 def open_store(store: str | os.PathLike[str]) -> Path:
@@ -46,7 +47,7 @@ def claim(store: Path) -> int:
         os.close(descriptor)
         address = stored_address(store)
         where = f", at {address.grpc} by process {address.pid}" if address else ""
-        raise LaunchRefused(f"{store} is served already{where}") from error
+        raise LaunchRefused(f"{store} is served already{where}: stop that first, or name another folder") from error
     return descriptor
 
 
@@ -56,8 +57,8 @@ def every_model(store: Path) -> tuple[str, ...]:
 
 
 def ensembles(store: Path) -> tuple[str, ...]:
-    """The names of all pipelines and releases in *store*, sorted; each is loaded with its models."""
-    return tuple(name for name in every_model(store) if _ENSEMBLE.search(_config(store, name)))
+    """The names of all pipelines and releases in *store*, routers included, sorted; each is loaded with its models."""
+    return tuple(name for name in every_model(store) if _FRONT.search(_config(store, name)))
 
 
 def _config(store: Path, model: str) -> str:

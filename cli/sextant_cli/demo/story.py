@@ -7,8 +7,7 @@ Read it from the top: every line of :func:`tell` is a line that the demo prints.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,17 @@ import numpy as np
 import yaml
 
 from sextant.answers import Fix
-from sextant.errors import ClientError
 from sextant.geodesy import to_east_north, to_latitude_longitude
 from sextant.scores import Scores, chi_square_coverage, evaluate
 from sextant_cli.demo.figure import write_figure
 from sextant_cli.demo.geojson import write_geojson
 from sextant_cli.demo.members import Recipe
+from sextant_cli.demo.serving import Place, promoted, serving
 from sextant_cli.demo.survey import Split, Survey, split
 from sextant_cli.demo.training import Features, open_registry, scaled, train_and_register
 from sextant_cli.narrator import Narrator
 from sextant_client import Client
 from sextant_export.pipeline import Pipeline, load_pipeline
-from sextant_export.registry import Registry
-from sextant_export.store import Store
-from sextant_promote.control import Control
-from sextant_promote.promotion import promote
 from sextant_server import EmbeddedTriton
 
 NAME = "locate"
@@ -39,26 +34,8 @@ CONFIDENCE_LEVELS = (0.5, 0.9, 0.95)
 LATENCY_CALLS = 500
 
 
-@dataclass(frozen=True)
-class Folder:
-    """Where a demo keeps its things: ``mlflow.db``, ``store/`` and ``demo/`` under *root*."""
-
-    root: Path
-
-    @property
-    def tracking_uri(self) -> str:
-        """MLflow's registry: one SQLite file, artifacts beside it."""
-        return f"sqlite:///{self.root.resolve() / 'mlflow.db'}"
-
-    @property
-    def artifacts(self) -> Path:
-        """The models' files."""
-        return self.root / "artifacts"
-
-    @property
-    def store(self) -> Path:
-        """What Triton serves from."""
-        return self.root / "store"
+class Folder(Place):
+    """The place of a demo, with ``demo/`` in it."""
 
     @property
     def demo(self) -> Path:
@@ -105,8 +82,8 @@ def tell(survey: Survey, recipe: Recipe, folder: Folder, narrator: Narrator) -> 
     )
     _train(parts.train, recipe, folder, narrator)
     pipeline = _write_spec(parts, recipe, folder)
-    with _triton(folder, narrator) as triton:
-        _promote(pipeline, folder, triton, narrator)
+    with serving(folder.store, narrator) as triton:
+        promoted(pipeline, folder.store, folder.tracking_uri, triton, narrator)
         fixes, times_ms = _ask(parts.held_back, triton, narrator)
         members = _member_errors(pipeline, parts.held_back, recipe, triton, narrator)
     scores = evaluate(fixes, parts.held_back.truth)
@@ -136,7 +113,7 @@ def _train(survey: Survey, recipe: Recipe, folder: Folder, narrator: Narrator) -
             artifacts=folder.artifacts,
             progress=step.at,
         )
-        step.result(", ".join(f"{m.name} {'still valid' if m.was_valid else f'{m.seconds:.1f} s'}" for m in members))
+        step.result(", ".join(map(str, members)))
 
 
 def _write_spec(parts: Split, recipe: Recipe, folder: Folder) -> Pipeline:
@@ -170,27 +147,6 @@ def _write_cases(survey: Survey, path: Path) -> None:
 
     table = pd.DataFrame(survey.features, columns=[f"receiver_{i}" for i in range(survey.width)])
     table.assign(latitude=survey.latitude, longitude=survey.longitude).to_parquet(path)
-
-
-@contextmanager
-def _triton(folder: Folder, narrator: Narrator) -> Iterator[EmbeddedTriton]:
-    with narrator.step("start Triton") as step:
-        triton = EmbeddedTriton(folder.store).start()
-        step.result(f"the real server of the nvidia-pytriton wheel, {triton.address.grpc}")
-    try:
-        yield triton
-    except ClientError:
-        triton.check()  # a server that died says more than a call that failed
-        raise
-    finally:
-        triton.stop()
-
-
-def _promote(pipeline: Pipeline, folder: Folder, triton: EmbeddedTriton, narrator: Narrator) -> None:
-    with Control(triton.address.grpc, triton.address.token) as control:
-        done = promote(pipeline, Store(folder.store), Registry(folder.tracking_uri), control, narrator)
-    if not done.changed:
-        narrator.say(f"r{done.release} already serves this")
 
 
 def _ask(survey: Survey, triton: EmbeddedTriton, narrator: Narrator) -> tuple[list[Fix], list[float]]:

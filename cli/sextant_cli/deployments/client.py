@@ -90,7 +90,7 @@ class TritonDeployments(BaseDeploymentClient):  # type: ignore[misc]  # MLflow h
         """Stop serving *name*, and take from the store what only it used; deleting twice is no error."""
         refuse_options(config, "delete")
         with self._server(endpoint) as (store, control):
-            remove(store, name, control)
+            remove(store, name, control, _registry())
 
     @in_mlflow_words
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
@@ -186,7 +186,7 @@ class TritonDeployments(BaseDeploymentClient):  # type: ignore[misc]  # MLflow h
         self, store: Store, control: Control, page: Mapping[str, Any], config: Mapping[str, Any]
     ) -> dict[str, Any]:
         pipeline = Pipeline.from_mapping(page)
-        registry = Registry(tracking(mlflow.get_registry_uri()))
+        registry = _registry()
         _require_version(registry, pipeline, expected_version(config))
         receipt = promote(pipeline, store, registry, control, Log()).receipt
         return {**brief(store, control, pipeline.name), "flavor": flavor_of(receipt)}
@@ -223,6 +223,10 @@ def _only(store: Store) -> str:
     if len(names) != 1:
         raise refusal(INVALID, f"which deployment? the endpoint has {', '.join(names) or 'none'}")
     return names[0]
+
+
+def _registry() -> Registry:
+    return Registry(tracking(mlflow.get_registry_uri()))
 
 
 def _require_version(registry: Registry, pipeline: Pipeline, expected: int | None) -> None:

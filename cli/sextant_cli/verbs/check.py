@@ -28,7 +28,11 @@ def check(pipeline: Path, *, as_json: bool) -> None:
         else:
             click.echo(str(error))
         raise click.exceptions.Exit(1) from error
+    remarks = checked.gate.remarks if checked.gate else ()
     if as_json:
-        options.print_json({"sound": True, "pipeline": checked.name, "problems": []})
+        options.print_json({"sound": True, "pipeline": checked.name, "problems": [], "remarks": list(remarks)})
     else:
-        click.echo(f"{pipeline}: sound: {checked.name}, {len(checked.members)} members, answers {checked.answer}")
+        count = "1 member" if len(checked.members) == 1 else f"{len(checked.members)} members"
+        click.echo(f"{pipeline}: sound: {checked.name}, {count}, answers {checked.answer}")
+        for remark in remarks:
+            click.echo(remark)

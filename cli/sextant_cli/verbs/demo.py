@@ -46,13 +46,13 @@ def demo(data: Path | None, folder: Path | None, *, as_json: bool) -> None:
 
 def _words(outcome: Outcome, place: Folder) -> str:
     scores = outcome.scores
-    promised = "   ".join(f"{level:.0%} ellipse: {share:.1%}" for level, share in scores.coverage.items())
+    held = "   ".join(f"{level:.0%} ellipses hold {share:.1%}" for level, share in scores.coverage.items())
     return f"""
 {scores.rows:,} held-back rows of {outcome.data}
   error      median {scores.median_error_m:.2f} m   95th percentile {scores.p95_error_m:.2f} m   \
-(best member alone, {outcome.best_member}: {outcome.best_member_median_error_m:.2f} m)
-  coverage   {promised}
-  area       median 95 % ellipse {scores.median_area_m2:,.0f} m2
+(best member alone, {outcome.best_member}: median {outcome.best_member_median_error_m:.2f} m)
+  coverage   {held}   of the true places
+  area       median {max(scores.coverage):.0%} ellipse {scores.median_area_m2:,.0f} m2
   latency    p50 {outcome.p50_ms:.2f} ms   p95 {outcome.p95_ms:.2f} ms   one row a call, over gRPC
   map        {place.demo / "fixes.geojson"}
   picture    {place.demo / "fixes.png"}

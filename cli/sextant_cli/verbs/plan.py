@@ -27,6 +27,11 @@ def plan(pipeline: Path, store_path: Path, tracking_uri: str, *, as_json: bool) 
     Asks the registry which versions the members mean now, and compares with the release that is served.
     """
     made = make_plan(load_pipeline(pipeline), Store(store_path), Registry(options.tracking(tracking_uri)))
+    print_plan(made, as_json=as_json)
+
+
+def print_plan(made: Plan, *, as_json: bool) -> None:
+    """What a promotion would change, for people or for programs."""
     if as_json:
         options.print_json(dataclasses.asdict(made))
     else:
@@ -41,4 +46,7 @@ def _words(made: Plan) -> str:
     lines = [f"{made.pipeline}: {verb} r{made.release} (serving {before})"]
     for name, (old, new) in made.members.items():
         lines.append(f"  {name}: version {new}" if old in (None, new) else f"  {name}: version {old} -> {new}")
+    if made.left is not None:
+        lines += [f"  not in one graph: {step}: {reason}" for step, reason in made.left.items()]
+        lines += [] if made.left else ["  in one graph: every step, for all that can be seen before the export"]
     return "\n".join(lines)

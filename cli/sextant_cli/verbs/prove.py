@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,6 +53,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--no-server", is_flag=True, help="Ask no Triton, not even one of its own.")
 @click.option("--html", "html_path", type=_FILE, callback=options.output, help="Write the report as one HTML page.")
 @click.option("--report", "report_path", type=_FILE, callback=options.output, help="Write the report as JSON.")
+@options.model_code
 @options.as_json
 def prove(
     uri: str,
@@ -68,6 +70,7 @@ def prove(
     *,
     no_server: bool,
     as_json: bool,
+    **model_code: Any,
 ) -> None:
     """
     Prove that a registered model, converted and served, answers as its own predict does.
@@ -88,6 +91,7 @@ def prove(
             control=control,
             serve=None if no_server or control is not None else _embedded,
             narrator=Narrator(),
+            **options.making(**model_code),
         )
     _write(report, html_path, report_path)
     if as_json:

@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from sextant_cli import options
+from sextant_cli.fleet import fleet_of
+from sextant_export.registry import Registry
 from sextant_export.store import Store
-from sextant_promote.control import Control
+from sextant_promote.promotion import Promotion
 from sextant_promote.promotion import rollback as roll_back
 
 
@@ -16,19 +18,21 @@ from sextant_promote.promotion import rollback as roll_back
 @click.argument("pipeline", metavar="NAME")
 @click.option(
     "--to",
-    type=click.IntRange(min=1),
-    metavar="N",
+    callback=options.release,
+    metavar="rN",
     help="The release to serve; the previous one if left out.",
 )
 @options.store
-@options.server
+@options.registry
+@options.servers
 @options.token
 @options.as_json
 def rollback(
     pipeline: str,
     to: int | None,
     store_path: Path,
-    server_url: str | None,
+    tracking_uri: str,
+    server_urls: tuple[str, ...],
     token: str | None,
     *,
     as_json: bool,
@@ -36,12 +40,19 @@ def rollback(
     """
     Serve an earlier release of a pipeline again.
 
-    The release before is still loaded, so going back takes milliseconds; an older one is loaded first.
+    The release before is still loaded, so going back takes milliseconds; an older one is loaded first. MLflow is told
+    which versions serve now; where it is away, that is said, and the rollback stands.
     """
-    url, token = options.server_of(store_path, server_url, token)
-    with Control(url, token) as control:
-        done = roll_back(Store(store_path), pipeline, control, to)
+    store, registry = Store(store_path), Registry(options.tracking(tracking_uri))
+    with fleet_of(store, server_urls, token) as fleet:
+        done = roll_back(store, pipeline, fleet, to, registry=registry, signing=options.settings().signing)
+    for warning in done.warnings:
+        click.echo(warning, err=True)
     if as_json:
         options.print_json({"pipeline": pipeline, "release": done.release, "replaced": done.replaced})
     else:
-        click.echo(f"{pipeline}: serves r{done.release}, r{done.replaced} before")
+        click.echo(f"{pipeline}: {_words(done)}")
+
+
+def _words(done: Promotion) -> str:
+    return f"serves r{done.release}, r{done.replaced} before" if done.changed else f"r{done.release} serves already"
