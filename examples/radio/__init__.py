@@ -1,0 +1,1 @@
+"""The radio location service: IQ windows of six receivers become positions with their ellipses."""
