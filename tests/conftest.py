@@ -12,6 +12,13 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items):
+    """What a killed server leaves in shared memory belongs to the whole machine: any that starts sweeps it away."""
+    for item in items:
+        if {"regions", "make_region"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("alone")
+
+
 @pytest.fixture(scope="session")
 def first_world(tmp_path_factory):
     """The small world as it is made, once for all tests: MLflow's migrations alone take seconds."""

@@ -17,7 +17,7 @@ class Tensor:
 
 
 class TritonError(Exception):
-    INTERNAL, INVALID_ARG = 1, 3
+    INTERNAL, INVALID_ARG, UNAVAILABLE, CANCELLED = 1, 3, 4, 7
 
     def __init__(self, message, code=INTERNAL):
         super().__init__(message)

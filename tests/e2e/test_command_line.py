@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from sextant_server.address import read_address
 from small_world import draw
@@ -42,6 +43,12 @@ class Terminal:
         done = self.run(*words, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def serving(self, model):
+        """What MLflow says of each version of *model*."""
+        client = MlflowClient(self.world.registry.tracking_uri)
+        versions = client.search_model_versions(f"name='{model}'")
+        return {str(version.version): version.tags["sextant.serving"] for version in versions}
 
     def serve(self):
         return subprocess.Popen(
@@ -81,15 +88,21 @@ def test_from_check_to_removal(terminal, serving):
     terminal.json("promote", "locate.yaml")
     found = terminal.json("status")
     rolled = terminal.json("rollback", "locate")
+    already = terminal.run("rollback", "locate", "--to", "r1", "--server", read_address(terminal.world.store.root).grpc)
+    misspelled = terminal.run("rollback", "lokate")
     removed = terminal.json("remove", "locate")
 
-    assert checked == {"sound": True, "pipeline": "locate", "problems": []}
+    assert (checked["sound"], checked["pipeline"], checked["problems"]) == (True, "locate", [])
+    assert checked["remarks"][0].startswith("gate.coverage: counted on the rows that the calibration is made of")
     assert (planned["release"], planned["exists"]) == (1, False)
     assert (promoted["release"], promoted["changed"]) == (1, True)
     assert [fix["release"] for fix in asked] == [1, 1]
     assert found["pipelines"][0]["serving"] == 2
     assert (rolled["release"], rolled["replaced"]) == (1, 2)
-    assert removed["models"][0] == "locate"
+    assert (already.stdout, already.returncode) == ("locate: r1 serves already\n", 0)  # its own token is known
+    assert (misspelled.returncode, "did you mean 'locate'" in misspelled.stderr) == (1, True)
+    assert (removed["models"][0], removed["warnings"]) == ("locate", [])
+    assert terminal.serving("ridge") == {"1": "false", "2": "false"}
     assert terminal.json("status")["pipelines"][0]["serving"] is None
 
 
@@ -128,7 +141,7 @@ def test_every_problem_of_a_page_is_listed_with_exit_code_1(terminal):
         ),
         (["plan", "nowhere.yaml"], 1, "nowhere.yaml"),
         (["plan", "locate.yaml", "--registry", "http://127.0.0.1:9"], 3, "127.0.0.1:9"),
-        (["rollback", "locate", "--to", "0"], 2, "0 is not in the range"),
+        (["rollback", "locate", "--to", "0"], 2, "expected a release like r3 or 3"),
         (["promot"], 2, "No such command"),
         (["ask", "locate", "features=@nowhere.npy", "--server", "grpc://127.0.0.1:9"], 1, "nowhere.npy"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def test_running_it_again_skips_what_is_still_valid(first):
 
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("still valid") == 4
-    assert "export" not in again.stderr
+    assert "convert" not in again.stderr
     assert json.loads(again.stdout)["median_error_m"] == pytest.approx(outcome["median_error_m"])
 
 
@@ -115,21 +116,34 @@ def test_the_program_of_the_readme_prints_what_it_says(first):
     assert "fix" in names
 
 
-@pytest.mark.parametrize("moment", ["to calibrate with", "open the MLflow registry", "start Triton", "load locate"])
+@pytest.fixture
+def trained(first, tmp_path):
+    """The registry of the first run, and no store yet."""
+    folder, _, _ = first
+    shutil.copytree(folder, tmp_path, ignore=shutil.ignore_patterns("store"), dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("moment", ["to calibrate with", "open the MLflow registry"])
 def test_ctrl_c_leaves_nothing_behind(tmp_path, moment):
     """No process and no shared memory, whatever was under way; no traceback either."""
-    running = start(tmp_path)
-    lines = []
-    for line in running.stderr:
-        lines.append(line)
-        if moment in line:
-            break
+    end_at(moment, tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["start Triton", "load locate"])
+def test_ctrl_c_leaves_nothing_behind_when_the_members_are_trained(trained, moment):
+    end_at(moment, trained)
+
+
+def end_at(moment, folder):
+    """Ctrl-C as soon as the demo says *moment*."""
+    running = started(folder, moment)
     running.send_signal(signal.SIGINT)
-    _, rest = running.communicate(timeout=60)
+    _, rest = running.communicate(timeout=150)
 
     assert running.returncode == 130
     assert "Traceback" not in rest
-    assert servers_of(tmp_path) == []
+    assert servers_of(folder) == []
     assert regions_of(running.pid) == []
 
 
@@ -137,15 +151,12 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, moment):
 def test_an_impatient_ctrl_c_leaves_nothing_behind_either(first, moment):
     """Three times within a third of a second, on a store that is promoted already."""
     folder, _, _ = first
-    running = start(folder)
-    for line in running.stderr:
-        if moment in line:
-            break
+    running = started(folder, moment)
     for _ in range(3):
         running.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(timeout=0.15)
-    _, rest = running.communicate(timeout=60)
+    _, rest = running.communicate(timeout=150)
 
     assert "Traceback" not in rest
     assert servers_of(folder) == []
@@ -154,14 +165,11 @@ def test_an_impatient_ctrl_c_leaves_nothing_behind_either(first, moment):
 
 def test_ctrl_c_is_not_enough_training(tmp_path):
     """scikit-learn's perceptron would take it for "enough" and be registered half trained."""
-    running = start(tmp_path)
-    for line in running.stderr:
-        if "locator-mlp" in line:
-            break
+    running = started(tmp_path, "locator-mlp")
     with pytest.raises(subprocess.TimeoutExpired):
         running.wait(timeout=0.7)
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=60)
+    running.communicate(timeout=150)
 
     assert running.returncode == 130
 
@@ -198,15 +206,19 @@ def test_a_survey_that_is_none_ends_in_one_sentence(tmp_path, name, content, sen
     assert "Traceback" not in done.stderr
 
 
-def start(folder):
-    """A demo that hears Ctrl-C even where the tests themselves were started in the background, deaf to it."""
-    return subprocess.Popen(
+def started(folder, moment):
+    """A demo that came to *moment*; it hears Ctrl-C even where the tests were started in the background, deaf to it."""
+    running = subprocess.Popen(
         [SEXTANT, "demo", "--folder", folder],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no threads here
     )
+    for line in running.stderr:
+        if moment in line:
+            break
+    return running
 
 
 def regions_of(launcher):

@@ -15,7 +15,8 @@ import sextant.errors
 from sextant.errors import SextantError
 
 ROOT = Path(__file__).parents[2]
-CODE = [p for top in ("sextant", "client", "export", "promote", "server", "cli") for p in (ROOT / top).rglob("*.py")]
+TOPS = ("sextant", "client", "export", "promote", "server", "cli", "examples")
+CODE = [path for top in TOPS for path in (ROOT / top).rglob("*.py")]
 HEAVY = {
     "mlflow",
     "onnx",

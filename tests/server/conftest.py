@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
 from sextant_server.shared_memory import SHARED_MEMORY
+
+
+@pytest.fixture(scope="module")
+def client(triton):
+    """NVIDIA's own client of the module's Triton."""
+    with InferenceServerClient(triton.address.grpc.removeprefix("grpc://")) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -5,37 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient, InferInput
-from tritonclient.utils import InferenceServerException
 
 from block_doors import FUSE, RefusedError, fused, members
 from block_promises import PROMISES
+from served_blocks import copy_committed, infer
 from sextant.blocks import BLOCKS
-from sextant.tensors import triton_type
+from sextant_export.config import block_config, write_config
+from sextant_export.pipeline import Serving
 
 pytestmark = pytest.mark.server
-
-COMMITTED = Path(__file__).parents[2] / "model_repository"
 
 
 @pytest.fixture(scope="module")
 def triton_store(triton_store):
     """The blocks as they are committed."""
     for block in BLOCKS:
-        shutil.copytree(
-            COMMITTED / block, triton_store / "models" / block, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        copy_committed(block, triton_store / "models" / block)
     return triton_store
-
-
-@pytest.fixture(scope="module")
-def client(triton):
-    with InferenceServerClient(triton.address.grpc.removeprefix("grpc://")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +37,7 @@ def door(triton, triton_store, client):
         if key not in loaded:
             loaded[key] = f"{block}_{len(loaded)}"
             write_model(triton_store / "models", loaded[key], block, parameters)
+            describe(triton_store / "models", loaded[key], block, parameters)
             triton.load(loaded[key])
         return infer(client, loaded[key], tensors)
 
@@ -61,16 +51,13 @@ def write_model(models, name, block, parameters):
     (models / name / "1" / "parameters.json").write_text(json.dumps(parameters))
 
 
-def infer(client, model, tensors):
-    inputs = []
-    for name, array in tensors.items():
-        inputs.append(InferInput(name, array.shape, triton_type(array.dtype)))
-        inputs[-1].set_data_from_numpy(array)
-    try:
-        result = client.infer(model, inputs)
-    except InferenceServerException as error:
-        raise RefusedError(error.message()) from error
-    return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
+def describe(models, name, block, parameters):
+    """Where its parameters make a block take or give other tensors, the configuration is that of the instance."""
+    instance, committed = BLOCKS[block](parameters), BLOCKS[block]
+    sides = [(instance.inputs, committed.inputs), (instance.outputs, committed.outputs)]
+    if any({tensor[:2] for tensor in own} != {tensor[:2] for tensor in usual} for own, usual in sides):
+        config = block_config(name, instance, Serving(max_batch_size=64), [1])
+        write_config(config, models / name / "config.pbtxt")
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

@@ -59,3 +59,10 @@ def test_a_client_finds_a_server_that_was_started_again(store, scheme):
 
         assert client.pipeline("nap")([0.001])["slept"].shape == (1,)
     client.close()
+
+
+def test_http_asked_of_the_port_of_grpc_says_so(triton):
+    port = triton.address.grpc.rpartition(":")[2]
+
+    with Client(f"http://127.0.0.1:{port}") as client, pytest.raises(errors.ServerUnreachable, match="port of grpc://"):
+        client.pipeline("locate")([1.0])

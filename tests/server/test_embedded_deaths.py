@@ -17,7 +17,7 @@ from sextant.errors import ServerDied, ServerUnreachable
 from sextant_server import EmbeddedTriton, read_address
 from sextant_server.stubs import living_stubs
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.alone]
 
 LAUNCHER = """
 import signal, sys

@@ -76,6 +76,19 @@ def test_it_listens_on_loopback_only(served):
     assert len({address.port for address in listening}) == 3
 
 
+def test_it_and_its_models_keep_freed_memory_unless_told_otherwise(served, monkeypatch, tmp_path):
+    server = psutil.Process(served.address.pid)
+    kept = [process.environ()["MALLOC_TOP_PAD_"] for process in (server, *server.children(recursive=True))]
+
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "4096")
+    with EmbeddedTriton(tmp_path / "another", models=[]) as told:
+        said = psutil.Process(told.address.pid).environ()["MALLOC_TOP_PAD_"]
+
+    assert len(kept) > 1
+    assert {*kept} == {str(16 * 1024 * 1024)}
+    assert said == "4096"
+
+
 def _index_over_http(triton, headers):
     url = f"{triton.address.http}/v2/repository/index"
     request = urllib.request.Request(url, data=b"", headers=headers)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from served_blocks import COMMITTED, copy_committed
 from sextant.environment import Wanted
 from sextant.errors import ConversionError
 from sextant_client import Client
@@ -20,7 +21,6 @@ from sextant_export.environment import ARCHIVE, build_archive
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
-COMMITTED = Path(__file__).parents[2] / "model_repository" / "pyfunc"
 MINOR = ".".join(platform.python_version_tuple()[:2])
 HOME = str(Path(sys.base_prefix) / "bin")
 
@@ -39,7 +39,7 @@ def archive(tmp_path_factory):
 def triton_store(triton_store, archive):
     """The committed model, which says where it was loaded from, and how it is served in its own environment."""
     place = triton_store / "models" / "pyfunc"
-    shutil.copytree(COMMITTED, place, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_committed("pyfunc", place)
     shutil.copyfile(archive, place / "1" / ARCHIVE)
     model = (place / "1" / "artifact" / "code" / "sextant_example_model.py").resolve()
     model.write_text(f"import mlflow\nprint('loaded by', mlflow.__file__, flush=True)\n{model.read_text()}")
@@ -63,7 +63,7 @@ def test_unpacked_anywhere_it_runs_the_model_without_this_environment(archive, t
     program = (
         "import json, numpy, pathlib, mlflow, sextant\n"
         "from sextant.blocks.pyfunc import Pyfunc\n"
-        f"place = pathlib.Path({str(COMMITTED / '1')!r})\n"
+        f"place = pathlib.Path({str(COMMITTED / 'pyfunc' / '1')!r})\n"
         "block = Pyfunc(place / 'artifact', print, json.loads((place / 'parameters.json').read_text()))\n"
         "print(mlflow.__file__, sextant.__file__, block(x=numpy.array([[1.5]]))['doubled'].tolist(), sep='\\n')\n"
     )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +14,7 @@ from mlflow.types import ColSpec, Schema
 
 import client_doors
 import pyfunc_models
+from served_blocks import copy_committed
 from sextant import errors
 from sextant_client import Client
 from sextant_export.config import write_config
@@ -24,7 +23,6 @@ from sextant_export.pipeline import Serving
 
 pytestmark = pytest.mark.server
 
-COMMITTED = Path(__file__).parents[2] / "model_repository" / "pyfunc"
 SERVING = Serving(max_batch_size=8)
 
 
@@ -47,7 +45,7 @@ def triton_store(triton_store, census, lengths):
     models = triton_store / "models"
     for name, copy in {"census": census, "lengths": lengths}.items():
         place(models / name, copy)
-    shutil.copytree(COMMITTED, models / "pyfunc", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_committed("pyfunc", models / "pyfunc")
     return triton_store
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from sextant.answers import ErrorEllipse, Fix, Label, Record, from_tensors, kind
 from sextant.blocks import BLOCKS
+from sextant.errors import ParametersError
 
 
 @pytest.fixture
@@ -164,3 +165,8 @@ def test_other_tensors_have_no_type():
 
 def test_no_rows_are_no_answers(tensors):
     assert from_tensors({name: array[:0] for name, array in tensors.items()}) == []
+
+
+def test_no_tensors_are_no_answer():
+    with pytest.raises(ParametersError, match="expected the tensors of a position, a label or a record, got none$"):
+        from_tensors({})

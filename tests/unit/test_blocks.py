@@ -7,6 +7,7 @@ from block_doors import FUSE, fused, members, through_the_function, through_the_
 from block_promises import PROMISES
 from sextant.blocks import BLOCKS
 from sextant.errors import ParametersError
+from vote_promises import LABELS, said
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
@@ -15,6 +16,7 @@ def test_a_block_keeps_its_promise(door, promise, tmp_path):
     promise(through_the_function if door == "function" else through_the_shell(tmp_path))
 
 
+WINDOW = {"sample_rate_hz": 16000, "samples": 1024, "n_fft": 256}
 EXAMPLES = {
     "scale": ({"width": 3}, {"features": np.ones((4, 3), np.float32)}),
     "fuse": (
@@ -22,6 +24,9 @@ EXAMPLES = {
         {name: np.tile(array, (4, 1)) for name, array in members([0, 0], [30, 10], [-10, 20]).items()},
     ),
     "ellipse": ({"confidence_levels": [0.5, 0.9], "release": 1}, fused(rows=4)),
+    "vote": (LABELS, said(*[["cat", "dog", "cat"]] * 4)),
+    "log_mel": (WINDOW | {"n_mels": 16}, {"signal": np.ones((4, 1024), np.float32)}),
+    "spectrum": (WINDOW, {"signal": np.ones((4, 1024), np.float32)}),
 }
 
 
@@ -80,11 +85,11 @@ def test_a_parameter_that_is_unknown_is_named_with_a_guess(name):
         ("scale", {"divisor": 0}, "divisor: expected a number other than 0"),
         ("scale", {"power": -1}, "power: expected a number above 0"),
         ("scale", {"missing": float("nan")}, "missing: expected a finite number"),
-        ("fuse", {"method": "average"}, "method: expected one of moment, got 'average'"),
+        ("fuse", {"method": "average"}, "method: expected one of moment, covariance_intersection, .* got 'average'"),
         ("fuse", {"members": []}, "members: expected the names of 1 to 8 members"),
         ("fuse", {"members": "abc"}, "members: expected the names of 1 to 8 members, got 'abc'"),
         ("fuse", {"members": list("abcdefghi")}, "1 to 8 members"),
-        ("fuse", {"gate": 99}, "a confidence level lies between 0 and 1"),
+        ("fuse", {"gate": 99}, "gate: expected a probability between 0 and 1, bounds excluded, or null, got 99"),
         ("fuse", {"weights": [1, 2]}, "weights: expected 3 finite numbers"),
         ("fuse", {"weights": [1, 2, 0]}, "weights: expected numbers above 0"),
         (
@@ -94,15 +99,39 @@ def test_a_parameter_that_is_unknown_is_named_with_a_guess(name):
         ),
         ("fuse", {"member_covariances": [[[1, 2], [2, 1]]] * 3}, "member_covariances: .*negative variance"),
         ("fuse", {"member_covariances": [1, 2, 3]}, "member_covariances: .*shape"),
-        ("fuse", {"frame": "utm"}, "frame: expected one of latitude_longitude, east_north_m, got 'utm'"),
+        ("fuse", {"member_covariances": 5}, "member_covariances: expected a list, one for each member, got 5"),
+        ("fuse", {"slots": ["member_0"]}, r"slots: expected a mapping, got \['member_0'\]"),
+        (
+            "fuse",
+            {"frame": "EPSG:3857", "origin": None, "projections": ["EPSG:3857"]},
+            "projections: expected a mapping",
+        ),
+        ("fuse", {"frame": "utm"}, "frame: expected latitude_longitude, east_north_m or a code .*, got 'utm'"),
         ("fuse", {"origin": None}, "origin: expected 2 finite numbers, got None"),
         ("fuse", {"origin": [95, 0]}, "origin: expected a latitude within 90 degrees, got 95"),
         ("fuse", {"frame": "latitude_longitude"}, "origin: only members in the frame east_north_m have one"),
-        ("ellipse", {"confidence_levels": [0.5, 95]}, "a confidence level lies between 0 and 1"),
-        ("ellipse", {"confidence_levels": []}, "confidence_levels: expected any finite numbers"),
+        ("ellipse", {"confidence_levels": [0.5, 95]}, "confidence_levels: expected levels between 0 and 1"),
+        ("ellipse", {"confidence_levels": [0.5, 0.5]}, "confidence_levels: .* each once, got"),
+        ("ellipse", {"confidence_levels": []}, "confidence_levels: expected a list of finite numbers"),
         ("ellipse", {"radii": [1.0]}, "radii: expected 2 finite numbers"),
         ("ellipse", {"radii": [1.0, -1.0]}, "radii: expected numbers above 0"),
         ("ellipse", {"release": 0}, "release: expected a whole number from 1 on, got 0"),
+        (
+            "ellipse",
+            {"confidence_levels": ["0.5", "0.95"]},
+            r"confidence_levels: expected a list of finite numbers, got \['0.5', '0.95'\]",
+        ),
+        ("ellipse", {"radii": [1.0, True]}, r"radii: expected 2 finite numbers, got \[1.0, True\]"),
+        (
+            "ellipse",
+            {"groups": {"by": "sd_major_m", "edges": ["20"]}},
+            "groups.edges: expected a list of finite numbers",
+        ),
+        ("fuse", {"weights": [True, 1, 1]}, r"weights: expected 3 finite numbers, got \[True, 1, 1\]"),
+        ("fuse", {"origin": ["48.1", "11.5"]}, r"origin: expected 2 finite numbers, got \['48.1', '11.5'\]"),
+        ("fuse", {"origin": [48.1, 500]}, "origin: expected a longitude within 360 degrees, got 500"),
+        ("fuse", {"member_covariances": [[["1", "0"], ["0", "1"]]] * 3}, "member_covariances: .*numbers, got text"),
+        ("scale", {"offset": 10**400}, "offset: expected a finite number"),
     ],
 )
 def test_a_parameter_that_is_wrong_is_named_with_what_came(name, changed, said):

@@ -9,6 +9,7 @@ import pytest
 
 from sextant import errors
 from sextant_client import Client, ask
+from sextant_client.arguments import tensor
 from sextant_client.testing import InMemoryTransport
 
 
@@ -42,6 +43,14 @@ def test_a_file_is_a_batch(client, tmp_path, name):
 
 def test_a_literal_list_is_a_row(client):
     assert ask(client, "double", ["x=[1, 2]"])["doubled"].tolist() == [2.0, 4.0]
+
+
+def test_a_word_is_a_text():
+    assert [(name, array.tolist()) for name, array in map(tensor, ["group=bag", "group=null", 'group=["bag"]'])] == [
+        ("group", ["bag"]),
+        ("group", None),
+        ("group", ["bag"]),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,23 @@ def test_one_row_gives_one_fix(door, transport):
     assert fix.ellipse(0.9).semi_major_m == 4.0
 
 
+@pytest.mark.parametrize(
+    ("rows", "group"), [(1, "lower"), (1, ["lower"]), (2, ["lower", "upper"]), (2, [["lower"], ["upper"]])], ids=str
+)
+def test_one_value_a_row_needs_no_axis_of_its_own(door, rows, group):
+    """A group is a word: one for a row, a list of them for a batch."""
+    told = Recorded(
+        {"told": lambda features, group: {"said": group}},
+        inputs={"features": "FP32 [3]", "group": "BYTES [1]"},
+        max_batch_size=4,
+    )
+    given = [1.0, 2.0, 3.0] if rows == 1 else numbered(rows)
+
+    answer = door("told", client={"transport": told}, features=given, group=group)
+
+    assert np.ravel(answer["said"]).tolist() == [b"lower", b"upper"][:rows]
+
+
 def test_a_batch_gives_a_list_in_the_order_of_its_rows(door, transport):
     fixes = door("locate", numbered(11), client={"transport": transport})
 
@@ -159,6 +176,10 @@ def test_tensors_by_name_are_checked_by_name(door, transport, tensors, sentence)
 def test_an_input_that_could_be_any_must_be_named(door, transport, name, features, tensors):
     with pytest.raises(errors.RequestRefused, match=rf"expected tensors by name, {name}\("):
         door(name, *features, **tensors, client={"transport": transport})
+
+
+def test_the_only_input_that_is_not_named_needs_no_name(door, transport):
+    assert door("sums", [1, 1], b=[2, 2], client={"transport": transport})["sum"].tolist() == [3, 3]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64, np.uint8, np.bool_])

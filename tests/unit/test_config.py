@@ -30,7 +30,7 @@ def every_kind() -> list[ModelConfig]:
     step = EnsembleStep("locate.scale", 4, {"features": "features"}, {"scaled": "scaled"})
     return [
         onnx_config("member", [X], [Y], SERVING, [7, 3]),
-        block_config("locate.scale", BLOCKS["scale"], SERVING, [4], {"features": (24,), "scaled": (24,)}),
+        block_config("locate.scale", BLOCKS["scale"]({"width": 24}), SERVING, [4]),
         ensemble_config("locate.r4", 4, [step], [X], [Y], 32),
         tensorrt_config("planned", [X], [Y], SERVING, [3], {"8.9": "model.sm89.plan"}),
         onnx_config("accelerated", [X], [Y], SERVING, [3], "tensorrt"),

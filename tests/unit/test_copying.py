@@ -14,7 +14,7 @@ import pyfunc_models
 from sextant.errors import ConversionError
 from sextant_export import converters
 from sextant_export.copying import copied
-from sextant_export.member import original_of
+from sextant_export.member import PreparedMember, original_of
 from sextant_export.parity import prove
 from sextant_export.pipeline import Pipeline
 from sextant_export.registry import Artifact, RegisteredVersion
@@ -77,14 +77,31 @@ def test_a_version_in_the_store_is_not_made_again_of_another_flavour(artifact, t
         made(artifact, tmp_path / "other", tmp_path / "7", flavor="flat")
 
 
-def test_python_whose_answer_depends_on_the_rows_beside_it_is_proven_in_batches_as_they_are_served(tmp_path):
-    rows = np.random.default_rng(0).normal(size=(250, 2))
-    centred = pyfunc_models.save(
-        tmp_path / "m", lambda x: x - x.mean(axis=0), signature=infer_signature(rows, rows), example=rows
-    )
-    copy = made(centred, tmp_path / "copy", flavor="python_function")
+ROWS = np.random.default_rng(0).normal(size=(250, 2))
 
-    proof, expected = prove(copy.answer, original_of(copy), {"features": rows}, batch=copy.batch)
+
+@pytest.fixture
+def centring(tmp_path):
+    """Python that answers each row less the mean of those it is asked with."""
+    return pyfunc_models.save(
+        tmp_path / "m", lambda x: x - x.mean(axis=0), signature=infer_signature(ROWS, ROWS), example=ROWS
+    )
+
+
+def test_python_whose_answer_depends_on_the_rows_beside_it_is_proven_in_batches_as_they_are_served(centring, tmp_path):
+    copy = made(centring, tmp_path / "copy", flavor="python_function")
+
+    proof, expected = prove(copy.answer, original_of(copy), {"features": ROWS}, batch=copy.batch)
 
     assert proof.proven
-    assert np.allclose(expected["prediction"][:100], rows[:100] - rows[:100].mean(axis=0))
+    assert np.allclose(expected["prediction"][:100], ROWS[:100] - ROWS[:100].mean(axis=0))
+
+
+def test_known_cases_are_asked_in_batches_as_they_are_served(centring, tmp_path):
+    copy = made(centring, tmp_path / "copy", flavor="python_function")
+    member = PreparedMember(name="m", model_name="m", artifact=centring, copied=copy, proof=None, feed={}, expected={})
+
+    answered = member.answer(ROWS)["prediction"]
+
+    assert np.allclose(answered[:100], ROWS[:100] - ROWS[:100].mean(axis=0))
+    assert np.allclose(answered[200:], ROWS[200:] - ROWS[200:].mean(axis=0))

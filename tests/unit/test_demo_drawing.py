@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from sextant.answers import ErrorEllipse, Fix
 from sextant.geodesy import to_latitude_longitude
 from sextant_cli.demo.bay import simulate
-from sextant_cli.demo.figure import Plot, apart, densest, readable, write_figure
-from sextant_cli.demo.geojson import MOST_FIXES, write_geojson
+from sextant_cli.demo.drawing import HELD, MISSED, Ellipses, apart, ellipse_keys
+from sextant_cli.demo.figure import Plot, densest, readable, write_figure
+from sextant_cli.demo.geojson import MOST_FIXES, of_fix, write_geojson
 
 
 def fix_at(latitude, longitude, semi_major_m=40.0):
@@ -70,6 +73,35 @@ def test_no_more_are_drawn_than_asked_for():
     assert len(apart(centres, np.ones(10), most=4)) == 4
 
 
+def test_what_the_close_up_shows_is_on_the_map_too():
+    """Whoever compares the framed part with the close-up finds the same ellipses."""
+    centres = np.random.default_rng(0).uniform(0, 100, (200, 2))
+    radius = np.full(200, 12.0)
+    near = np.flatnonzero(np.all(centres < 50, axis=1))
+
+    close = near[readable(centres[near], radius[near], fewest=3)]
+    rows = readable(centres, radius, 5, close)
+
+    assert set(close) < set(rows)
+    assert set(rows) & set(near) == set(close)
+
+
+def test_an_ellipse_has_the_colour_of_what_it_holds(survey):
+    """Also in axes of kilometres, and magnified; a key has the same rim."""
+    north = to_latitude_longitude(survey.truth[:3], np.array([[0.0, 5.0], [0.0, 90.0], [0.0, 5.0]]))
+    ellipses = Ellipses.of([fix_at(*place) for place in north], survey.truth[:3], 0.95)
+    axes = Figure().subplots()
+
+    ellipses.draw(axes, survey.east_north[:3] / 1e3, np.arange(3), scale=10 / 1e3)
+
+    blue, orange = axes.collections
+    assert [to_hex(drawn.get_edgecolor()[0]) for drawn in (blue, orange)] == [HELD, MISSED]
+    assert [len(drawn.get_offsets()) for drawn in (blue, orange)] == [2, 1]
+    np.testing.assert_allclose(orange.get_widths(), 2 * 38.0 * 10 / 1e3)
+    np.testing.assert_allclose(orange.get_angles(), 60.0)
+    assert [key.get_markeredgecolor() for key in ellipse_keys("it")] == [HELD, MISSED]
+
+
 def test_the_close_up_goes_where_fixes_are_densest():
     crowd = np.random.default_rng(0).normal((500, 500), 5, (80, 2))
     strays = np.random.default_rng(0).uniform(0, 300, (40, 2))
@@ -107,3 +139,19 @@ def test_a_large_run_is_thinned_evenly_to_what_a_browser_draws(tmp_path, fixes, 
     rows = {feature["properties"]["row"] for feature in collection["features"]}
     assert written == len(rows) == MOST_FIXES
     assert {0, len(fixes) - 1} <= rows
+
+
+def test_a_map_shows_by_colour_which_ellipses_hold_the_true_place(survey):
+    """In the words of simplestyle; every feature says how far off the fix was."""
+    place = survey.truth[0]
+    (north,) = to_latitude_longitude(place[None], np.array([[0.0, 18.0]]))
+
+    point, surest, narrowest = of_fix(fix_at(*north), place, time_s=3.0)
+
+    assert [ellipse["properties"]["confidence_level"] for ellipse in (surest, narrowest)] == [0.95, 0.5]
+    assert [ellipse["properties"]["stroke"] for ellipse in (surest, narrowest)] == [HELD, MISSED]
+    assert surest["properties"]["fill-opacity"] < 0.2
+    assert "marker-color" in point["properties"]
+    for feature in (point, surest, narrowest):
+        assert feature["properties"]["error_m"] == pytest.approx(18.0, abs=0.01)
+        assert feature["properties"]["time_s"] == 3.0

@@ -17,7 +17,8 @@ from sklearn.neural_network import MLPRegressor
 
 from sextant_cli.demo.bay import simulate
 from sextant_cli.demo.members import BAY, UJIINDOORLOC, Recipe
-from sextant_cli.demo.training import ALIAS, distinct, quiet, scaled, train_and_register
+from sextant_cli.demo.registering import ALIAS, quiet
+from sextant_cli.demo.training import distinct, scaled, train_and_register
 
 SMALL = Recipe(
     enough_m=99.0,

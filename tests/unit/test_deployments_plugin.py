@@ -10,7 +10,17 @@ from mlflow.deployments.plugin_manager import DeploymentPlugins
 from mlflow.exceptions import MlflowException
 
 import sextant.errors
-from sextant.errors import InputRefused, MissingExtra, ParityError, PipelineError, SextantError
+from sextant.errors import (
+    InputRefused,
+    MissingExtra,
+    ModelStopped,
+    ParityError,
+    PickleRefused,
+    PipelineError,
+    SettingsError,
+    SextantError,
+    TrialFailed,
+)
 from sextant_cli import deployments
 from sextant_cli.deployments.refusals import CODES, code_of, in_mlflow_words
 
@@ -94,6 +104,10 @@ MADE = {
     ParityError: lambda: ParityError("differs", worst=1.0, tolerance=0.1),
     InputRefused: lambda: InputRefused("x", "FP32", "BOOL"),
     MissingExtra: lambda: MissingExtra("server", "run-local"),
+    SettingsError: lambda: SettingsError(("registry: expected a text",)),
+    ModelStopped: lambda: ModelStopped("too far", limit="cpu"),
+    PickleRefused: lambda: PickleRefused("a pickle", files=("model.pkl",)),
+    TrialFailed: lambda: TrialFailed("taken back", verdict=None),
 }
 OURS_ALONE = {"SextantError", "CovarianceError", "FusionError", "SurveyError", "ClientError", "ModelFailed"}
 OURS_ALONE |= {"ExportError", "ServerError", "LaunchRefused", "ServerDied"}

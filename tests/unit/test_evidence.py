@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sextant.errors import ReceiptError
-from sextant_export.evidence import proof_path, read_proof, write_proof
+from sextant_export.evidence import pack_proof, place_proof, proof_path, read_proof
 from sextant_export.store import Store
 
 FEED = {
@@ -26,12 +26,19 @@ def store(tmp_path):
 
 @pytest.fixture
 def receipt():
-    return SimpleNamespace(pipeline="p", release=1, members={"m": {}})
+    return SimpleNamespace(pipeline="p", release=1, members={"m": {}}, fused=None)
 
 
+@pytest.fixture
+def path(store, tmp_path):
+    """Packed and put in its place."""
+    pack_proof(tmp_path / "packed.npz", {"m": (FEED, ANSWERS)})
+    place_proof(store, "p", 1, tmp_path / "packed.npz")
+    return proof_path(store, "p", 1)
+
+
+@pytest.mark.usefixtures("path")
 def test_text_numbers_and_flags_come_back_as_they_went(store, receipt):
-    write_proof(store, "p", 1, {"m": (FEED, ANSWERS)})
-
     feed, answers = read_proof(store, receipt)["m"]
     assert feed["city"].tolist() == [["Zürich".encode()], [b"\x00\xff"]]
     assert np.array_equal(feed["area"], FEED["area"], equal_nan=True)
@@ -40,9 +47,7 @@ def test_text_numbers_and_flags_come_back_as_they_went(store, receipt):
     assert answers["probabilities"].tolist() == [[1, 1], [1, 1]]
 
 
-def test_evidence_that_is_not_whole_says_what_to_delete(store, receipt):
-    write_proof(store, "p", 1, {"m": (FEED, ANSWERS)})
-    path = proof_path(store, "p", 1)
+def test_evidence_that_is_not_whole_says_what_to_delete(store, receipt, path):
     path.write_bytes(path.read_bytes()[:100])
 
     with pytest.raises(ReceiptError, match=r"r1\.proof\.npz is gone or not whole.*promote again"):

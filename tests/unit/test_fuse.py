@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sextant.ellipse import confidence_ellipse, mahalanobis_radius
-from sextant.errors import CalibrationError, CovarianceError, FusionError
+from sextant.errors import CalibrationError, CovarianceError, FusionError, ParametersError
 from sextant.fuse import fuse, fuse_about, residual_covariance
-from sextant.geodesy import to_east_north, to_latitude_longitude
+from sextant.geodesy import karcher_mean, to_east_north, to_latitude_longitude
 from sextant.plane import covariance_intersection, geometric_median, inverse_variance, moment_match
 
 MEANS = np.array([[0.0, 0.0], [30.0, 10.0], [-10.0, 20.0]])
@@ -62,6 +62,20 @@ def test_half_of_the_points_do_not_carry_off_the_geometric_median():
     points = np.array([[0.0, 0], [1, 0], [0, 1], [1, 1], [100, 100]])
 
     assert geometric_median(points, np.full(5, 0.2)) == pytest.approx([0.78867513, 0.78867513], abs=1e-8)
+
+
+def test_who_is_left_out_does_not_depend_on_who_was_asked_together():
+    """Triton joins strangers' requests in one batch: a row that takes long must not go on moving its neighbours."""
+    rng = np.random.default_rng(2)
+    points = rng.normal(size=(600, 5, 2))
+    points[:, :2] += rng.normal(size=(600, 2, 2)) * 10 ** rng.uniform(0.3, 4, (600, 1, 1))
+    spreads = np.tile(np.eye(2), (600, 5, 1, 1))
+
+    together = fuse_about((48.0, 11.0), points, spreads)
+
+    alone = [fuse_about((48.0, 11.0), points[i : i + 1], spreads[i : i + 1]).kept[0] for i in range(600)]
+    assert together.kept.tolist() == np.array(alone).tolist()
+    assert not together.kept.all()
 
 
 @pytest.mark.parametrize(
@@ -208,6 +222,61 @@ def test_without_a_quorum_all_are_kept_and_flagged(members):
     assert fix.multimodal.tolist() == [True]
 
 
+@pytest.mark.parametrize("method", ["moment", "covariance_intersection"])
+def test_a_contradiction_that_no_quorum_decides_is_flagged_however_little_the_member_weighs(method):
+    """Six deviations off, and hardly a share of the variance: of three, nobody can say who is wrong."""
+    offsets = np.array([[[0.0, 0.0], [0.0, 1.0], [60.0, 0.0]], [[0.0, 0.0], [0.0, 1.0], [30.0, 0.0]]])
+    three = {"covariances": np.tile(100 * np.eye(2), (3, 1, 1)), "weights": [0.45, 0.45, 0.1], "method": method}
+
+    fix = fuse_about(MUNICH, offsets, **three)
+
+    assert fix.between_share.max() < 2 / 3
+    assert fix.multimodal.tolist() == [True, False]
+    assert not fuse_about(MUNICH, offsets, **three, gate=None).multimodal.any()
+
+
+def test_of_four_two_against_two_are_flagged_whatever_they_weigh():
+    offsets = np.array([[[0.0, 0.0], [0.0, 1.0], [60.0, 0.0], [60.0, 1.0]]])
+    four = np.tile(100 * np.eye(2), (4, 1, 1))
+
+    fix = fuse_about(MUNICH, offsets, four, [0.48, 0.48, 0.02, 0.02])
+
+    assert fix.between_share[0] < 2 / 3
+    assert (fix.members_used.tolist(), fix.multimodal.tolist()) == ([4], [True])
+
+
+def test_a_line_contradicts_whatever_is_not_on_it():
+    line = np.tile(np.diag([100.0, 0.0]), (2, 1, 1))
+
+    fix = fuse_about(MUNICH, [[[0.0, 0.0], [0.0, 0.001]], [[0.0, 0.0], [0.0, 0.0]]], line)
+
+    assert fix.multimodal.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("members", [2, 3, 4, 6])
+def test_members_on_one_line_agree_along_it(members):
+    """A covariance without an inverse says nothing against what lies half a deviation along its own line."""
+    line, along = np.tile(np.diag([100.0, 0.0]), (members, 1, 1)), np.zeros((1, members, 2))
+    along[0, :, 0] = 5.0 * (np.arange(members) % 2)
+    slanted = np.random.default_rng(4).normal(0, 10, (200, 2))
+    askew = slanted[:, None, :] * 0.5 * (np.arange(members) % 2)[:, None]
+
+    fix = fuse_about(MUNICH, along, line)
+    any_way = [
+        fuse_about(MUNICH, one[None], np.tile(np.outer(v, v), (members, 1, 1)))
+        for one, v in zip(askew, slanted, strict=True)
+    ]
+
+    assert (fix.members_used.tolist(), fix.multimodal.tolist()) == ([members], [False])
+    assert not any(one.multimodal[0] or one.members_used[0] < members for one in any_way)
+
+
+def test_a_gate_may_be_a_numpy_number():
+    near = np.zeros((1, 2, 2))
+
+    assert fuse_about(MUNICH, near, np.tile(np.eye(2), (2, 1, 1)), gate=np.array(0.99)).members_used.tolist() == [2]
+
+
 def test_one_unsure_member_does_not_open_the_gate_for_all():
     offsets = np.zeros((1, 5, 2))
     offsets[0, 4] = 200.0
@@ -259,7 +328,7 @@ def test_what_is_fused_equals_the_definition_row_by_row():
 def test_no_rows_in_no_rows_out():
     fix = fuse_about(MUNICH, np.empty((0, 3, 2)), COVARIANCES)
 
-    assert [len(part) for part in fix] == [0, 0, 0, 0, 0]
+    assert [len(part) for part in fix] == [0, 0, 0, 0, 0, 0]
     assert len(fuse(np.empty((0, 3, 2)), COVARIANCES).position) == 0
 
 
@@ -281,6 +350,92 @@ def test_what_cannot_be_combined_is_refused(positions, weights, said):
 def test_a_covariance_that_is_none_is_refused():
     with pytest.raises(CovarianceError, match="negative"):
         fuse(np.zeros((1, 3, 2)), -COVARIANCES)
+
+
+RULES = {
+    "moment_match": lambda means, covariances: moment_match(means, covariances, EQUAL),
+    "inverse_variance": inverse_variance,
+    "covariance_intersection": covariance_intersection,
+    "covariance_intersection by weights": lambda means, covariances: covariance_intersection(means, covariances, EQUAL),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize(
+    ("covariances", "said"),
+    [
+        (-COVARIANCES, r"covariance \[0\] has a negative variance"),
+        (np.array([np.eye(2), np.eye(2), -2 * np.eye(2)]), r"covariance \[2\] has a negative variance"),
+        (np.array([[[1, 2], [2, 1]]] * 3), "has a negative variance"),
+        (np.array([[[4, 1], [0, 4]]] * 3), "is not symmetric"),
+        (COVARIANCES * np.nan, "is not finite"),
+        ([[["1", "0"], ["0", "1"]]] * 3, "expected covariances of numbers, got text"),
+        ([[[1, 0], [0]]] * 3, "expected covariances of numbers, got lists of unequal length"),
+    ],
+)
+def test_no_rule_takes_what_is_no_covariance(rule, covariances, said):
+    with pytest.raises(CovarianceError, match=said):
+        rule(MEANS, covariances)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_every_rule_wants_as_many_covariances_as_means(rule):
+    with pytest.raises(FusionError, match=r"expected covariances of shape \(3, 2, 2\) .*, got \(2, 2, 2\)"):
+        rule(MEANS, COVARIANCES[:2])
+    with pytest.raises(FusionError, match="a point is not finite"):
+        rule(MEANS * np.nan, COVARIANCES)
+    with pytest.raises(FusionError, match=r"expected points of shape \(..., M, 2\), got \(3, 3\)"):
+        rule(np.zeros((3, 3)), COVARIANCES)
+
+
+WEIGHED = {
+    "moment_match": lambda weights: moment_match(MEANS, COVARIANCES, weights),
+    "covariance_intersection": lambda weights: covariance_intersection(MEANS, COVARIANCES, weights),
+    "geometric_median": lambda weights: (geometric_median(MEANS, weights),),
+    "karcher_mean": lambda weights: (karcher_mean(MEANS, weights),),
+}
+
+
+@pytest.mark.parametrize("rule", WEIGHED.values(), ids=WEIGHED)
+def test_weights_are_shares_whatever_their_sum(rule):
+    """A mixture of two that were given 1 each had twice the variance of either."""
+    for one, other in zip(rule([1.0, 2.0, 5.0]), rule([0.125, 0.25, 0.625]), strict=True):
+        assert one == pytest.approx(other, rel=1e-12)
+
+
+@pytest.mark.parametrize("rule", WEIGHED.values(), ids=WEIGHED)
+@pytest.mark.parametrize(
+    "weights", [[1, 1], [1, -1, 1], [0, 0, 0], [np.nan, 1, 1], [np.inf, 1, 1], ["1", "1", "1"], [[1, 1, 1], [1]]]
+)
+def test_weights_that_are_none_are_refused(rule, weights):
+    with pytest.raises(FusionError, match="expected 3 weights"):
+        rule(weights)
+
+
+def test_to_minimise_something_else_is_refused():
+    with pytest.raises(FusionError, match="expected to minimise one of determinant, trace, got 'det'"):
+        covariance_intersection(MEANS, COVARIANCES, minimise="det")
+
+
+@pytest.mark.parametrize("place", [[95.0, 11.0], [48.0, 500.0]])
+def test_a_member_on_no_map_is_refused(place):
+    """A latitude of 95 was said to be spread over the whole earth."""
+    with pytest.raises(FusionError, match="row 1: expected member 2 at a latitude within 90 degrees .*, got "):
+        fuse([[MUNICH] * 3, [MUNICH, MUNICH, place]], COVARIANCES)
+
+
+@pytest.mark.parametrize("origin", [(np.nan, 11.0), (95.0, 11.0), (48.0, 500.0), (48.0,), ("48", "11")])
+def test_an_origin_that_is_no_place_is_refused(origin):
+    with pytest.raises(ParametersError, match="origin: expected latitudes"):
+        fuse_about(origin, MEANS[None], COVARIANCES)
+
+
+@pytest.mark.parametrize("far", [1e9, 1e200])
+def test_a_member_beyond_the_earth_is_refused(far):
+    beyond = np.array([MEANS, [[0, 0], [0, far], [0, 0]]])
+
+    with pytest.raises(FusionError, match="row 1: expected member 1 within 20003931 m of the origin, .*, got 0, 1"):
+        fuse_about(MUNICH, beyond, COVARIANCES)
 
 
 def test_a_members_bias_is_part_of_its_error():

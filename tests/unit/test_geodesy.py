@@ -5,7 +5,7 @@ import pytest
 from geographiclib.geodesic import Geodesic
 
 from sextant.covariance import turned
-from sextant.errors import FusionError
+from sextant.errors import CovarianceError, FusionError, ParametersError
 from sextant.geodesy import karcher_mean, reach, sight, to_east_north, to_latitude_longitude, transport
 
 WGS84 = Geodesic.WGS84
@@ -161,3 +161,33 @@ def test_members_all_over_the_earth_have_no_mean():
 
     with pytest.raises(FusionError, match="no mean"):
         karcher_mean(places, np.full(6, 1 / 6))
+
+
+@pytest.mark.parametrize(
+    "bad", [(95.0, 11.0), (np.nan, 11.0), (48.0, np.inf), (48.0, 361.0), ("48", "11"), (48.0, 11.0, 0.0)]
+)
+def test_what_is_no_place_is_refused(bad):
+    """Beyond a pole there is nothing, and NaN came out of it without a word."""
+    said = "expected latitudes (within 90 degrees )?and longitudes"
+
+    for refusing in (
+        lambda: to_latitude_longitude(bad, (1.0, 1.0)),
+        lambda: to_east_north(bad, (48.0, 11.0)),
+        lambda: to_east_north((48.0, 11.0), bad),
+        lambda: transport(np.eye(2), bad, (48.0, 11.0)),
+        lambda: transport(np.eye(2), (48.0, 11.0), bad),
+        lambda: karcher_mean([bad, bad], [0.5, 0.5]),
+    ):
+        with pytest.raises(ParametersError, match=said):
+            refusing()
+
+
+def test_metres_that_are_none_are_refused():
+    with pytest.raises(ParametersError, match="east_north: expected finite metres, got nan"):
+        to_latitude_longitude((48.0, 11.0), (np.nan, 0.0))
+
+
+@pytest.mark.parametrize("covariance", [[[4, 1], [0, 4]], [[np.nan, 0], [0, 1]], [[1, 2], [2, 1]]])
+def test_what_is_no_covariance_is_not_carried(covariance):
+    with pytest.raises(CovarianceError, match="covariance (is not|has a negative)"):
+        transport(covariance, (48.0, 11.0), (48.0, 12.0))

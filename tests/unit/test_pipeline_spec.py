@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sextant.errors import PipelineError
-from sextant_export.pipeline import BlockStep, CoverageGate, Members, Pipeline, load_pipeline, problems
+from sextant_export.pipeline import BlockStep, CoverageGate, Limit, Members, Pipeline, load_pipeline, problems
 from sextant_export.spec_file import read_mapping
 
 GOOD = {
@@ -29,6 +29,9 @@ GOOD = {
     "serving": {"max_batch_size": 64, "max_queue_delay_us": 500, "instances": 2, "response_cache": False},
     "gate": {"coverage": {"level": 0.95, "at_least": 0.93}, "p95_ms": {"at_most": 50}},
 }
+
+
+WINDOW = {"sample_rate_hz": 16000, "samples": 2048, "n_fft": 512}
 
 
 def changed(place: str, value: object) -> dict:
@@ -50,6 +53,24 @@ def test_a_good_page_has_no_problem():
     assert said(GOOD) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "complaint"),
+    [
+        (
+            "steps/3/with/confidence_levels",
+            ["0.5", "0.95"],
+            "steps[3].with.confidence_levels: expected a list of finite",
+        ),
+        ("steps/0", {"n_fft": 10**9, "samples": 256}, "steps[0].with.n_fft: expected a whole number up to 262144"),
+        ("steps/0", {"samples": 10**12}, "steps[0].with.samples: expected a whole number up to 67108864"),
+    ],
+)
+def test_what_would_break_later_is_told_now(place, value, complaint):
+    spectrum = {"block": "spectrum", "with": {"sample_rate_hz": 8000, **value}} if place == "steps/0" else value
+
+    assert complaint in "\n".join(said(changed(place, spectrum)))
+
+
 def test_the_object_says_what_the_page_says():
     pipeline = Pipeline.from_mapping(GOOD, Path("pages"))
 
@@ -60,8 +81,8 @@ def test_the_object_says_what_the_page_says():
     assert pipeline.calibration.data == Path("pages/calibration.parquet")
     assert pipeline.calibration.truth == ("latitude", "longitude")
     assert (pipeline.serving.instances, pipeline.serving.response_cache) == (2, False)
-    assert pipeline.gate.coverage == CoverageGate(level=0.95, at_least=0.93)
-    assert (pipeline.gate.p95_ms, pipeline.gate.median_error_m) == (50.0, None)
+    assert pipeline.gate.coverage == (CoverageGate(level=0.95, at_least=Limit(sense="at_least", bound=0.93)),)
+    assert (pipeline.gate.p95_ms, pipeline.gate.median_error_m) == (Limit(sense="at_most", bound=50.0), None)
     assert [step.block for step in pipeline.preprocessing] == ["scale"]
     assert pipeline.spec == GOOD
 
@@ -114,7 +135,7 @@ def test_the_object_is_frozen():
         ("gate/p95_ms", 50, "gate.p95_ms: expected a mapping of at_most"),
         ("gate/p95_ms", {"at_most": -1}, "gate.p95_ms.at_most: expected a number above 0, got -1"),
         ("answer", "positon", "answer: 'positon' is no answer; did you mean 'position'?"),
-        ("answer", "label", "answer: 'label' is not built yet; this version builds position, tensors"),
+        ("answer", "record", "answer: 'record' is not built yet; this version builds position, label, tensors"),
         ("name", "../up", "name: '../up' is no name; letters, digits and . _ - only, and no dot in front"),
         ("name", "a b", "name: 'a b' is no name; letters, digits and . _ - only, and no dot in front"),
         ("members", {}, "members: expected at least one, as <name>: <model URI>"),
@@ -167,10 +188,37 @@ def test_the_three_model_uris_are_taken(uri):
             ["members", {"block": "fuse"}],
             "steps[0]: several members run in parallel and none may see bad input",
         ),
+        (
+            [{"block": "spectrum", "with": WINDOW}, {"block": "log_mel", "with": WINDOW}, "members"],
+            "steps[1]: 'log_mel' takes signal [2048] per row, and 'spectrum' gives spectrum [257, 17]",
+        ),
+        (
+            [{"block": "scale"}, {"block": "spectrum", "with": {**WINDOW, "signal": "iq"}}, "members"],
+            "steps[1]: 'spectrum' takes signal [2048, 2] per row, and 'scale' gives scaled [-1]",
+        ),
     ],
 )
 def test_steps_that_cannot_answer_are_named(steps, problem):
     assert any(line.startswith(problem) for line in said(changed("steps", steps))), said(changed("steps", steps))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [{"block": "scale"}, {"block": "log_mel", "with": WINDOW}],
+        [{"block": "spectrum", "with": {**WINDOW, "flat": True}}, {"block": "scale"}],
+        [
+            {"block": "spectrum", "with": WINDOW},
+            {"block": "log_mel", "with": WINDOW, "input_map": {"signal": "signal"}},
+        ],
+        [{"block": "spectrum", "with": {**WINDOW, "n_fft": "many"}}, {"block": "log_mel", "with": WINDOW}],
+    ],
+    ids=["any width", "flat", "mapped", "unsound"],
+)
+def test_blocks_that_may_fit_are_no_broken_chain(before):
+    steps = [*before, *GOOD["steps"][1:]]
+
+    assert not [line for line in said(changed("steps", steps)) if " per row" in line]
 
 
 def test_every_problem_comes_at_once_and_in_reading_order():
@@ -239,7 +287,9 @@ def test_any_value_anywhere_is_taken_or_described(place, value):
 
 
 def test_weights_are_as_many_as_members():
-    assert said(changed("steps/2/with", {"weights": [1.0, 2.0, 3.0]})) == ["steps: fuse has 3 weights for 2 members"]
+    assert said(changed("steps/2/with", {"weights": [1.0, 2.0, 3.0]})) == [
+        "steps[2].with.weights: expected 2 finite numbers, got [1.0, 2.0, 3.0]"
+    ]
 
 
 def test_a_tensors_answer_is_one_member_alone():

@@ -7,8 +7,9 @@ import pytest
 
 from sextant.answers import ErrorEllipse, Fix
 from sextant.ellipse import mahalanobis_radius
+from sextant.errors import CalibrationError
 from sextant.geodesy import to_latitude_longitude
-from sextant.scores import chi_square_coverage, evaluate, inside, offsets_m
+from sextant.scores import Scores, chi_square_coverage, evaluate, inside, offsets_m
 
 LEVELS = (0.5, 0.95)
 PLACE = (48.0, 11.0)
@@ -78,3 +79,19 @@ def test_drawn_places_fall_inside_as_often_as_was_promised():
     for level in LEVELS:
         assert served[level] == pytest.approx(level, abs=0.01)
         assert chi_square[level] == pytest.approx(served[level], abs=1e-3)
+
+
+@pytest.mark.parametrize("fixes", [0, 1, 3])
+def test_there_is_a_true_place_for_every_fix(fixes):
+    """One fix was scored against two places."""
+    with pytest.raises(
+        CalibrationError, match=rf"expected a true place \(2,\) for each of {fixes} fixes, got \(2, 2\)"
+    ):
+        evaluate([fix()] * fixes, np.full((2, 2), 48.0))
+
+
+def test_a_level_is_printed_as_it_is():
+    scores = Scores(3, 1.0, 2.0, {0.95: 0.94, 0.9999999: 1.0}, 5.0)
+
+    assert scores.to_dict()["coverage"] == {"0.95": 0.94, "0.9999999": 1.0}
+    assert str(scores).endswith("95% ellipse holds 94.0%, 99.99999% ellipse holds 100.0%")

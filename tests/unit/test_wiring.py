@@ -9,8 +9,9 @@ import pytest
 from sextant.blocks import BLOCKS
 from sextant.errors import PipelineError
 from sextant.tensors import Tensor
+from sextant_export import wiring
+from sextant_export.calibration import settled
 from sextant_export.pipeline import Pipeline
-from sextant_export.wiring import wire
 
 
 class Model(NamedTuple):
@@ -43,6 +44,15 @@ def pipeline(mlp: object = "models:/locator-mlp/3", scale: dict | None = None) -
     )
 
 
+def wire(page: Pipeline, models: list[Model], release: int) -> wiring.Wiring:
+    """The ensemble, its blocks made with what follows from the members alone."""
+    parameters = settled(page, models[0].inputs[0].dims)
+    if page.answer == "position":
+        parameters["fuse"]["members"] = [model.name for model in models]
+        parameters["ellipse"]["release"] = release
+    return wiring.wire(page, models, release, {name: BLOCKS[name](given) for name, given in parameters.items()})
+
+
 def refusal(*models: Model, page: Pipeline | None = None) -> str:
     with pytest.raises(PipelineError) as caught:
         wire(page or pipeline(), models, 1)
@@ -65,25 +75,25 @@ def test_scale_members_fuse_ellipse_are_wired_without_a_word():
 
 
 def test_the_ensemble_takes_the_members_width_and_gives_the_last_block():
-    wiring = wire(pipeline(), [FOREST, MLP], 1)
+    wired = wire(pipeline(), [FOREST, MLP], 1)
 
-    assert wiring.inputs == (Tensor("features", "FP32", (24,)),)
-    assert wiring.outputs == BLOCKS["ellipse"].outputs
+    assert wired.inputs == (Tensor("features", "FP32", (24,)),)
+    assert wired.outputs == BLOCKS["ellipse"].outputs
 
 
 def test_no_output_of_the_ensemble_is_consumed_by_a_step():
     """Triton prunes such a step when a caller asks for a part of the outputs."""
-    wiring = wire(pipeline(), [FOREST, MLP], 1)
+    wired = wire(pipeline(), [FOREST, MLP], 1)
 
-    consumed = {tensor for step in wiring.steps for tensor in step.input_map.values()}
+    consumed = {tensor for step in wired.steps for tensor in step.input_map.values()}
 
-    assert not consumed & {tensor.name for tensor in wiring.outputs}
+    assert not consumed & {tensor.name for tensor in wired.outputs}
 
 
 def test_members_of_other_widths_are_named():
     narrow = MLP._replace(inputs=(Tensor("x", "FP32", (20,)),))
 
-    assert refusal(FOREST, narrow) == "members.mlp: takes [20] per row where forest takes [24]"
+    assert refusal(FOREST, narrow) == "members.mlp: takes FP32 [20] per row where forest takes FP32 [24]"
 
 
 def test_a_member_of_two_inputs_is_named():
@@ -153,7 +163,7 @@ def test_a_tensors_answer_is_the_members_own():
         {"name": "raw", "answer": "tensors", "members": {"mlp": "models:/m/3"}, "steps": ["members"]}
     )
 
-    wiring = wire(page, [MLP], 1)
+    wired = wire(page, [MLP], 1)
 
-    assert (wiring.inputs, wiring.outputs) == (MLP.inputs, MLP.outputs)
-    assert wiring.steps == (("locator-mlp", 3, {"x": "x"}, {"y": "y", "spread": "spread"}),)
+    assert (wired.inputs, wired.outputs) == (MLP.inputs, MLP.outputs)
+    assert wired.steps == (("locator-mlp", 3, {"x": "x"}, {"y": "y", "spread": "spread"}),)
