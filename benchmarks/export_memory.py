@@ -2,10 +2,10 @@
 Peak memory of exporting a large ONNX model whose weights lie outside it, in multiples of the file.
 
 A network of seeded matrices, 1 GiB of them (`--quick`: 128 MiB), is logged to an MLflow registry on SQLite in MLflow's
-default layout.  A process of its own then does what `sextant export` does: it resolves, fetches, converts, settles,
-proves the copy against the flavour's own answers, and writes the version into a store.  Reported is that process's
-peak resident memory, files mapped into it included, and what of it was there once everything was imported.  The peak
-is the kernel's `VmHWM`, because `ru_maxrss` survives `exec` and would count the parent's.
+default layout.  A process of its own then exports it: it resolves, fetches, has a child convert, settle and prove the
+copy against the flavour's own answers, and write the version into a store.  Reported is the peak resident memory of
+the largest of these processes, files mapped into it included, and what of it was there once everything was imported.
+The peak is the kernel's `VmHWM`, because `ru_maxrss` survives `exec` and would count the parent's.
 
 The proof's thousand rows are held in memory a few times over; a row has 512 numbers here, so that this is about the
 weights. With rows of 4,096 numbers they add 0.1 to the ratio.
@@ -21,10 +21,13 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 
 from report import report
 
@@ -72,7 +75,7 @@ def apart(folder: str, *work: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
 
 
-def log(root: Path, matrices: int) -> None:
+def log(root: Path, matrices: int, width: int = WIDTH, seed: int = SEED) -> None:
     """Make the network and log it, weights in a file beside it, as MLflow does unless told otherwise."""
     import mlflow
     from mlflow.models import ModelSignature
@@ -81,11 +84,13 @@ def log(root: Path, matrices: int) -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(f"sqlite:///{root / 'mlflow.db'}")
-    mlflow.set_experiment(experiment_id=mlflow.create_experiment("memory", artifact_location=(root / "runs").as_uri()))
-    taken, given = (Schema([TensorSpec(np.dtype("float32"), (-1, width))]) for width in (ROW, ANSWERS))
+    if mlflow.get_experiment_by_name("memory") is None:
+        mlflow.create_experiment("memory", artifact_location=(root / "runs").as_uri())
+    mlflow.set_experiment("memory")
+    taken, given = (Schema([TensorSpec(np.dtype("float32"), (-1, columns))]) for columns in (ROW, ANSWERS))
     example = np.random.default_rng(SEED).normal(size=(8, ROW)).astype(np.float32)
     mlflow.onnx.log_model(
-        network(matrices),
+        network(matrices, width, seed),
         name=NAME,
         registered_model_name=NAME,
         signature=ModelSignature(inputs=taken, outputs=given),
@@ -94,17 +99,17 @@ def log(root: Path, matrices: int) -> None:
     )
 
 
-def network(matrices: int) -> onnx.ModelProto:
+def network(matrices: int, width: int = WIDTH, seed: int = SEED) -> onnx.ModelProto:
     """A narrow layer and then *matrices* wide ones; every row is answered with the sixteen last numbers."""
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     graph = onnx.GraphProto(name="network")
-    heights = [ROW, *[WIDTH] * matrices]
+    heights = [ROW, *[width] * matrices]
     for i, height in enumerate(heights):
-        array = random.standard_normal((height, WIDTH), np.float32) / np.float32(np.sqrt(height))
+        array = random.standard_normal((height, width), np.float32) / np.float32(np.sqrt(height))
         graph.initializer.append(onnx.numpy_helper.from_array(array, f"w{i}"))
         graph.node.append(onnx.helper.make_node("MatMul", [f"h{i}" if i else "x", f"w{i}"], [f"product{i}"]))
         graph.node.append(onnx.helper.make_node("Tanh", [f"product{i}"], [f"h{i + 1}" if i < matrices else "wide"]))
-    for name, at in (("from", -ANSWERS), ("to", WIDTH), ("axis", 1)):
+    for name, at in (("from", -ANSWERS), ("to", width), ("axis", 1)):
         graph.initializer.append(onnx.numpy_helper.from_array(np.array([at]), name))
     graph.node.append(onnx.helper.make_node("Slice", ["wide", "from", "to", "axis"], ["y"]))
     graph.input.append(onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", ROW]))
@@ -121,7 +126,8 @@ def export_it(root: Path) -> None:
     from sextant_export.store import Store
 
     with quiet_mlflow():
-        imported = peak()
+        imported = peak(os.getpid())
+    watching = Watching()
     pipeline = Pipeline.from_mapping(
         {
             "name": f"{NAME}-served",
@@ -130,14 +136,30 @@ def export_it(root: Path) -> None:
             "steps": ["members"],
         }
     )
-    receipt = export(pipeline, Store(root / "store"), Registry(f"sqlite:///{root / 'mlflow.db'}"))
+    receipt = export(pipeline, Store(root / "store"), Registry(f"sqlite:///{root / 'mlflow.db'}"), watching)
     assert receipt.members["model"]["converted"]
-    print(json.dumps({"imported": imported, "peak": peak()}))
+    print(json.dumps({"imported": imported, "peak": watching.peak}))
 
 
-def peak() -> int:
-    """The most bytes that were resident in this process so far."""
-    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+class Watching:
+    """A narrator that looks at the end of each step how large this process and its children have been."""
+
+    peak = 0
+
+    @contextmanager
+    def step(self, _title: str) -> Iterator[Watching]:
+        """Let it be done, then look."""
+        yield self
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        self.peak = max([self.peak, *(peak(process.pid) for process in processes)])
+
+    def result(self, _text: str) -> None:
+        """Nothing to say."""
+
+
+def peak(pid: int) -> int:
+    """The most bytes that were resident in the process *pid* so far."""
+    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
     return int(kib) * 1024
 
 

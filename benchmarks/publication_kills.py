@@ -16,9 +16,6 @@ instant comes is no kill, and another takes its place.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import multiprocessing.util
-import os
 import shutil
 import sys
 import tempfile
@@ -26,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -45,6 +42,7 @@ import sklearn.neighbors
 import sqlalchemy.orm
 import xgboost
 
+from forked import child, forked_from
 from report import report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -147,7 +145,7 @@ class Scene:
 
     def watch(self) -> tuple[float, float, float]:
         """One child left alone: when it began, when it announced that it stages, when it ended."""
-        with child(self.world.root) as (process, pipe):
+        with child(publish_and_tell, self.world.root) as (process, pipe):
             moments = {}
             while "end" not in moments:
                 moments[pipe.recv().split()[0]] = time.perf_counter()
@@ -172,7 +170,7 @@ class Scene:
         """Whether a child was killed before it was done; counts where it was."""
         span = self.staging_s if in_staging else self.whole_s
         after = self.random.uniform(0, span)
-        with child(self.world.root) as (process, pipe):
+        with child(publish_and_tell, self.world.root) as (process, pipe):
             reached = wait(pipe, STAGE if in_staging else "begin")
             reached += listen(pipe, after)
             process.kill()
@@ -236,22 +234,6 @@ class Scene:
         return False
 
 
-@contextmanager
-def child(root: Path) -> Iterator[tuple[Any, Connection]]:
-    """A process that publishes, and the pipe that it announces its steps through."""
-    context = multiprocessing.get_context("forkserver")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=publish_and_tell, args=(root, theirs))
-    process.start()
-    theirs.close()
-    try:
-        yield process, ours
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
-
-
 def wait(pipe: Connection, word: str) -> list[str]:
     """What is announced until a step begins with *word*, or all is over."""
     heard: list[str] = []
@@ -263,11 +245,9 @@ def wait(pipe: Connection, word: str) -> list[str]:
 def listen(pipe: Connection, seconds: float) -> list[str]:
     """What is announced in the next *seconds*."""
     heard, until = [], time.perf_counter() + seconds
-    try:
+    with suppress(EOFError):  # it ended before it was killed
         while pipe.poll(max(0.0, until - time.perf_counter())):
             heard.append(pipe.recv().split()[0])
-    except EOFError:
-        pass
     return heard
 
 
@@ -302,7 +282,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED, help="of the instants")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        forked_from(folder)
+        forked_from(__file__, folder)
         world = make_world(Path(folder))
         world.write_spec({"members": {name: f"models:/{name}@champion" for name in ("ridge", "knn")}})
         with (
@@ -315,19 +295,6 @@ def main() -> None:
             begun = time.perf_counter()
             run(scene, QUICK if asked.quick else KILLS)
             show(scene, time.perf_counter() - begun)
-
-
-def forked_from(folder: str) -> None:
-    """Start the server of children: whatever a killed one leaves lies in *folder*, and numbers take one core."""
-    home = Path(__file__).parent
-    multiprocessing.util.get_temp_dir()  # its own, which goes when this process goes
-    os.environ |= {"TMPDIR": folder, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{home}:{home.parent / 'tests'}"}
-    tempfile.tempdir = None
-    multiprocessing.set_forkserver_preload([Path(__file__).stem])
-    idle = multiprocessing.get_context("forkserver").Process(target=os.getpid)
-    idle.start()
-    idle.join()
-    del os.environ["PYTHONPATH"]
 
 
 def run(scene: Scene, kills: int) -> None:

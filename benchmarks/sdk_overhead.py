@@ -1,7 +1,7 @@
 """
 What the client costs: ``client.pipeline(...)`` with its checks and typed fixes, against raw ``tritonclient``.
 
-Both ask the same model of the same server for the same ten tensors of a position answer, in turn and in blocks, so that
+Both ask the same model of the same server for all its tensors of a position answer, in turn and in blocks, so that
 whatever else the machine does meets both alike. Two models: the demo's ``locate``, to which the targets apply, and the
 shortest pipeline there could be, the worst case for a client: a block that checks its input, and a perceptron
 (520 -> 512 -> 512) that answers a position. The raw call builds its inputs, names its outputs and reads them as arrays;
@@ -72,7 +72,8 @@ def measure(name: str, store: Path, features: np.ndarray, limits: Mapping[int, f
 def compare(name: str, url: str, features: np.ndarray, limit: float | None) -> None:
     scheme, rows = name.rpartition(".")[2], len(features)
     raw_client, client = LIBRARIES[scheme].InferenceServerClient(url.partition("//")[2]), Client(url)
-    raw, ours = raw_call(LIBRARIES[scheme], raw_client, features), our_call(client, features)
+    names = list(client.pipeline("locate").tensors(features))
+    raw, ours = raw_call(LIBRARIES[scheme], raw_client, features, names), our_call(client, features)
     raw_s, ours_s = alternately(raw, ours)
     raw_client.close()
     client.close()
@@ -83,13 +84,13 @@ def compare(name: str, url: str, features: np.ndarray, limit: float | None) -> N
     report(f"{name}.batch_{rows}.ratio", ratio, "x", **given)
 
 
-def raw_call(library: Any, client: Any, features: np.ndarray) -> Callable[[], object]:
+def raw_call(library: Any, client: Any, features: np.ndarray, names: list[str]) -> Callable[[], object]:
     def call() -> object:
         tensor = library.InferInput("features", features.shape, "FP32")
         tensor.set_data_from_numpy(features)
-        outputs = [library.InferRequestedOutput(name) for name in client_store.POSITION]
+        outputs = [library.InferRequestedOutput(name) for name in names]
         answer = client.infer("locate", [tensor], outputs=outputs)
-        return {name: answer.as_numpy(name) for name in client_store.POSITION}
+        return {name: answer.as_numpy(name) for name in names}
 
     return call
 
