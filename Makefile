@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` does the main job, `make test` proves it. Everything else serves them.
-.PHONY: demo test lint figures docs clean
+.PHONY: demo radio aircraft test lint figures docs clean
 .DEFAULT_GOAL := demo
 
 VENV  := .venv
@@ -10,8 +10,18 @@ WHOLE := $(VENV)/.whole
 demo: $(READY)
 	@$(BIN)/sextant demo
 
+# DATA is the folder of the LocaRDS messages: `make aircraft DATA=path/to/mlat_locards`.
+aircraft: $(READY)
+	@$(BIN)/python examples/aircraft/run.py --data $(or $(DATA),../shared/data/mlat_locards)
+
+radio: $(WHOLE)
+	@$(BIN)/python examples/radio/run.py
+
+# Two at a time, each with the Tritons of its own files: most of a test is waiting for a server. Then what needs quiet.
+# In the order of their folders: e2e, whose files take longest, comes first, and what is quick fills up the end.
 test: lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m "not alone"
+	@$(BIN)/pytest -m alone
 
 lint: $(WHOLE)
 	@$(BIN)/ruff check .
@@ -19,7 +29,7 @@ lint: $(WHOLE)
 	@$(BIN)/mypy
 
 figures: $(WHOLE)
-	@for script in $$(ls benchmarks/*.py | grep -v report.py); do $(BIN)/python $$script --quick || exit 1; done
+	@$(BIN)/python benchmarks/figures.py
 
 docs: $(WHOLE)
 	@$(BIN)/python docs/cli.py
