@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sextant.errors import GateFailed, PromoteError, ReceiptError, SextantError, TrialFailed
-from sextant_export.journal import MADE, REFUSED, ROLLED_BACK, TOLD, note, since_flip
+from sextant.errors import GateFailed, PromoteError, SextantError, TrialFailed
+from sextant_export.journal import MADE, REFUSED, ROLLED_BACK, note
 from sextant_export.narration import Narrator, Silence
 from sextant_export.phases import Release, assemble, bench, convert, fetch, prove, resolve, stage
 from sextant_export.pipeline import Pipeline
@@ -40,6 +40,7 @@ from sextant_promote.removal import REMOVED, require_known
 from sextant_promote.retention import retire, withdraw
 from sextant_promote.shared import changing
 from sextant_promote.site import Site
+from sextant_promote.telling import tell_the_rest
 
 MAKING = (fetch, convert, prove, assemble)
 TRYING = (phases.sign, phases.load, phases.prove_again, phases.gate)
@@ -110,7 +111,7 @@ def promote(
         _tidy(site, pipeline.name)
         candidate = _staged(pipeline, site, making)
         if _serves(site, candidate.done):
-            warnings = _completed(candidate, site)
+            warnings = tell_the_rest(candidate, site)
             return replace(_promotion(candidate.done, changed=False), warnings=warnings)
         candidate = _tried(candidate, site, until)
         if until != "record":
@@ -155,22 +156,6 @@ def rollback(
             note(store, pipeline, ROLLED_BACK, receipt.release, replaced=serving)
         warnings = record(store, registry, receipt, before) if registry else ()
     return replace(_promotion(receipt, changed=changed), replaced=serving, warnings=warnings)
-
-
-def complete(pipeline: Pipeline, site: Site) -> None:
-    """Tell journal and MLflow of the release of *pipeline* that serves, where whoever flipped to it did not."""
-    if is_told(site.store, pipeline.name):
-        return
-    with lease(site.store, pipeline.name):
-        receipt = serving_receipt(site.store, pipeline.name)
-        if receipt is not None:
-            _completed(Candidate(pipeline=pipeline, receipt=receipt), site)
-
-
-def is_told(store: Store, pipeline: str) -> bool:
-    """Whether journal and MLflow know of the release that serves."""
-    serving = store.served_release(pipeline)
-    return serving is None or any(event.event == TOLD for event in since_flip(store, pipeline, serving))
 
 
 def take_back_router(store: Store, fleet: Fleet, pipeline: str) -> bool:
@@ -223,7 +208,7 @@ def _tried(candidate: Candidate, site: Site, until: str) -> Candidate:
 
 
 def _take_back(candidate: Candidate, site: Site, error: BaseException) -> None:
-    if _flipped(candidate, site):
+    if _keeps_serving(candidate, site):
         return
     with suppress(SextantError):  # a second Ctrl-C may have come while the first took it back
         take_back_router(site.store, site.fleet, candidate.pipeline.name)
@@ -236,9 +221,9 @@ def _take_back(candidate: Candidate, site: Site, error: BaseException) -> None:
         note(site.store, receipt.pipeline, REFUSED, receipt.release, reason=reason)
 
 
-def _flipped(candidate: Candidate, site: Site) -> bool:
+def _keeps_serving(candidate: Candidate, site: Site) -> bool:
     """
-    Whether it serves already: it was interrupted after the flip, and the next promotion records it.
+    Whether it serves already: it was interrupted after the flip, and whoever comes next tells the rest.
 
     Where it serves somewhere, and not everywhere, it serves nowhere afterwards.
     """
@@ -250,18 +235,6 @@ def _flipped(candidate: Candidate, site: Site) -> bool:
     with store.alone():
         turn_back(store, site.fleet, pipeline, front_config(serving) if serving else None)
     return False
-
-
-def _completed(candidate: Candidate, site: Site) -> tuple[str, ...]:
-    """What is still to be told of a release that serves is told; gives what could not be."""
-    store, receipt, before = site.store, candidate.done, None
-    if is_told(store, receipt.pipeline):
-        return ()
-    with suppress(ReceiptError):
-        before = read_receipt(store, receipt.pipeline, receipt.replaced) if receipt.replaced else None
-    if since_flip(store, receipt.pipeline, receipt.release):
-        return record(store, site.registry, receipt, before)
-    return phases.record(replace(candidate, serving=before), site).warnings
 
 
 def _with_findings(receipt: Receipt, error: BaseException) -> Receipt:

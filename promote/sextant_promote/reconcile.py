@@ -35,9 +35,10 @@ from sextant_export.release import find_release, identity, resolve
 from sextant_promote.drift import repair
 from sextant_promote.front import serving_receipt
 from sextant_promote.live import log_known_cases
-from sextant_promote.promotion import Promotion, complete, promote, rollback
-from sextant_promote.refusals import forget, lost, refused, remember
+from sextant_promote.promotion import Promotion, promote, rollback
+from sextant_promote.refusals import count_loss, forget, refused, remember
 from sextant_promote.site import Site
+from sextant_promote.telling import complete
 
 REPAIRED, PROMOTED, ROLLED_BACK, REFUSED, WARNED = "repaired", "promoted", "rolled back", "refused", "warned"
 
@@ -110,7 +111,7 @@ def _passes(error: SextantError, site: Site, pipeline: str, wanted: str) -> bool
         site.fleet.require_live()
         return False
     if isinstance(error, ModelNotReady):
-        return lost(site.store, pipeline, wanted) < LOSSES
+        return count_loss(site.store, pipeline, wanted) < LOSSES
     return isinstance(error, (*PASSING, LeaseHeld))
 
 

@@ -31,7 +31,7 @@ def remember(store: Store, pipeline: str, identity: str, reason: str) -> None:
     _put(_path(store, pipeline), identity, {"at": now(), "reason": reason})
 
 
-def lost(store: Store, pipeline: str, identity: str) -> int:
+def count_loss(store: Store, pipeline: str, identity: str) -> int:
     """A server stopped serving the candidate of this *identity* while it was tried; gives how often that was so now."""
     path = _path(store, pipeline)
     times = int(_read(path).get(identity, {}).get("lost", 0)) + 1

@@ -54,7 +54,7 @@ class Vote:
         Tensor("release", "INT32", (1,)),
     )
 
-    parameters: ClassVar[tuple[str, ...]] = (
+    chosen: ClassVar[tuple[str, ...]] = (
         "method",
         "classes",
         "quorum",
@@ -62,16 +62,6 @@ class Vote:
         "pool",
         "errors",
         "confidence_levels",
-        "members",
-        "slots",
-        "orders",
-        "workers",
-        "confusion",
-        "accuracies",
-        "prior",
-        "confidence",
-        "thresholds",
-        "release",
     )
     measured: ClassVar[tuple[str, ...]] = (
         "members",
@@ -85,6 +75,7 @@ class Vote:
         "thresholds",
         "release",
     )
+    parameters: ClassVar[tuple[str, ...]] = (*chosen, *measured)
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         refuse_unknown(parameters, self.parameters)

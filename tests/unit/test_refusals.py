@@ -6,7 +6,7 @@ import pytest
 
 from sextant_export.receipt import pipelines
 from sextant_export.store import Store
-from sextant_promote.refusals import KEPT, forget, lost, refused, remember
+from sextant_promote.refusals import KEPT, count_loss, forget, refused, remember
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_a_refusal_is_remembered_until_it_is_forgotten(store):
 
 
 def test_losses_are_counted_and_are_no_refusal(store):
-    times = [lost(store, "locate", identity) for identity in ("a", "a", "b", "a")]
+    times = [count_loss(store, "locate", identity) for identity in ("a", "a", "b", "a")]
     before = refused(store, "locate", "a")
     remember(store, "locate", "a", "no signature")
 
