@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from itertools import accumulate, pairwise
 from pathlib import Path
+from time import perf_counter, time_ns
 from traceback import format_exc
 from typing import Any, Protocol
 
@@ -11,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sextant.errors import InputRefused, ModelFailed, ParametersError, SextantError
+from sextant.meter import BUG, MODEL, labels_of, meter
+from sextant.refusals import reason_of
+from sextant.spans import spans
 from sextant.tensors import Tensor
 
 Arrays = dict[str, NDArray[Any]]
@@ -41,10 +45,13 @@ class Shell:
         self._pb = pb_utils
         self._name = args["model_name"]
         self._block = block_class(read_parameters(Path(args["model_repository"], args["model_version"])))
+        self._meter = meter(pb_utils, args, self._block)
+        self._spans = spans(pb_utils, labels_of(args, self._block))
         self._required = [tensor.name for tensor in self._block.inputs if not tensor.optional]
 
     def respond(self, requests: list[Any]) -> list[Any]:
         """One response a request, in order; never raises, for Triton leaks what a request that did held."""
+        begun_ns = time_ns()
         responses: list[Any] = [None] * len(requests)
         groups: dict[Any, list[tuple[int, Arrays]]] = {}
         for index, request in enumerate(requests):
@@ -54,7 +61,15 @@ class Shell:
             indices, inputs = zip(*group, strict=True)
             for index, response in zip(indices, self._answers(list(inputs)), strict=True):
                 responses[index] = response
+        if self._spans:
+            self._spans.record(begun_ns, requests, responses)
         return responses
+
+    def close(self) -> None:
+        """Write what was measured, send what was traced, and end."""
+        self._meter.close()
+        if self._spans:
+            self._spans.close()
 
     def _answers(self, inputs: list[Arrays]) -> list[Any]:
         if len(inputs) == 1:
@@ -71,18 +86,24 @@ class Shell:
             return self._response(self._ask(arrays))
         except ModelFailed as error:  # a model's own fault: the sentence to this caller, the whole story to the log
             self._pb.Logger.log_error(f"{self._name}: {format_exc()}")
+            self._meter.failed(MODEL)
             return self._refusal(str(error), self._pb.TritonError.INTERNAL)
         except SextantError as error:
+            self._meter.refused(reason_of(error))
             return self._refusal(str(error), self._pb.TritonError.INVALID_ARG)
         except Exception as error:  # noqa: BLE001 - a bug of ours: said in the log, and to this caller only
             self._pb.Logger.log_error(f"{self._name}: {format_exc()}")
+            self._meter.failed(BUG)
             return self._refusal(f"{self._name} broke: {error!r}", self._pb.TritonError.INTERNAL)
 
     def _ask(self, arrays: Arrays) -> Arrays:
         for name in self._required:
             if name not in arrays:
                 raise InputRefused(name, "a tensor", "none")
-        return self._block(**arrays)
+        begun = perf_counter()
+        answer = self._block(**arrays)
+        self._meter.took(perf_counter() - begun, answer)
+        return answer
 
     def _response(self, outputs: Arrays) -> Any:
         tensors = [self._pb.Tensor(name, array) for name, array in outputs.items()]

@@ -11,9 +11,12 @@ Everything Sextant raises on purpose: one root, named by what the reader should 
     ├── ParametersError (ValueError)         a block's parameters are wrong: mend the spec
     ├── SurveyError (ValueError)             a survey file is absent, cut short or another table
     ├── SettingsError (ValueError)           .problems: sextant.toml is wrong
+    ├── LimitsError (ValueError)             .problems: the limits of a load test are wrong
+    ├── LoadTestError                        a load could not be put on: what is to be asked, or its generator
     ├── MissingExtra (ImportError)           an extra is not installed: type the line it gives
     ├── ClientError                          a call failed
     │   ├── ServerUnreachable (ConnectionError)   nothing answers there: check it, or wait
+    │   │   └── CertificateRefused                nobody you trust vouches for what answers: name its authority
     │   ├── DeadlineExceeded (TimeoutError)       too slow: retry, or allow more time
     │   ├── ServerBusy                            its queue is full: retry later
     │   ├── ModelNotReady (LookupError)           not served: promote it
@@ -86,6 +89,18 @@ class SettingsError(SextantError, ValueError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+class LimitsError(SextantError, ValueError):
+    """The limits of a load test have problems; ``problems`` lists every one with its address."""
+
+    def __init__(self, problems: tuple[object, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class LoadTestError(SextantError):
+    """A load could not be put on: there is nothing to ask with, or the load generator broke."""
+
+
 class MissingExtra(SextantError, ImportError):
     """An optional part is not installed; says the line to type."""
 
@@ -100,6 +115,10 @@ class ClientError(SextantError):
 
 class ServerUnreachable(ClientError, ConnectionError):
     """Nothing answers there: check the address, or wait."""
+
+
+class CertificateRefused(ServerUnreachable):
+    """What answers shows a certificate that is not believed: name its authority, and the host as it is called there."""
 
 
 class DeadlineExceeded(ClientError, TimeoutError):

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sextant_server.address import ServerAddress, read_address
     from sextant_server.embedded import EmbeddedTriton
+    from sextant_server.tracing import Tracing
 
-__all__ = ["EmbeddedTriton", "ServerAddress", "read_address"]
+__all__ = ["EmbeddedTriton", "ServerAddress", "Tracing", "read_address"]
 
 _HOMES = {
     "EmbeddedTriton": "sextant_server.embedded",
     "ServerAddress": "sextant_server.address",
+    "Tracing": "sextant_server.tracing",
     "read_address": "sextant_server.address",
 }
 

@@ -27,6 +27,7 @@ from sextant_server.preflight import Machine, foreign, problems, refuse
 from sextant_server.running import Running
 from sextant_server.shared_memory import new_prefix, sweep_orphans
 from sextant_server.store import claim, ensembles, open_store
+from sextant_server.tracing import Tracing
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,7 +47,8 @@ class EmbeddedTriton:
     *failures* says why.
 
     Ports are free ones where 0. The log goes to *log*, else to ``<store>/triton.log``; the run before is kept
-    beside it. *stop_timeout_s* bounds how long requests in flight and models' ``finalize`` are waited for.
+    beside it. *stop_timeout_s* bounds how long requests in flight and models' ``finalize`` are waited for. *trace*
+    says where spans of requests go; None makes none.
 
     For development only: this Triton may lack years of security fixes, and its token is visible in the
     process list.
@@ -64,12 +66,13 @@ class EmbeddedTriton:
         log: str | os.PathLike[str] | None = None,
         start_timeout_s: float = 30.0,
         stop_timeout_s: float = 10.0,
+        trace: Tracing | None = None,
     ) -> None:
         self.store = Path(store).absolute()
         self.log = Path(log).absolute() if log is not None else self.store / "triton.log"
         self.start_timeout_s, self.stop_timeout_s = start_timeout_s, stop_timeout_s
         self._asked = None if models is None else tuple(models)
-        self._triton_home = triton_home
+        self.trace, self._triton_home = trace, triton_home
         self._ports = Ports(http=http_port, grpc=grpc_port, metrics=metrics_port)
         self._running: Running | None = None
         self._models: tuple[str, ...] = ()
@@ -202,6 +205,7 @@ class EmbeddedTriton:
             token=secrets.token_urlsafe(32),
             shm_prefix=new_prefix(),
             exit_timeout_s=ceil(self.stop_timeout_s),
+            trace=self.trace,
         )
 
     def _begin_log(self) -> None:

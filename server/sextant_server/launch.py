@@ -17,6 +17,7 @@ from sextant_server.address import TOKEN_HEADER
 from sextant_server.installation import Installation
 from sextant_server.layout import BackendFolder
 from sextant_server.ports import LOOPBACK, Ports
+from sextant_server.tracing import Tracing
 
 # What stays open only reads, and the client needs it: inference, health, metadata, statistics, model-config.
 RESTRICTED_APIS = "model-repository,shared-memory,trace,logging"
@@ -44,6 +45,7 @@ class Launch:
     token: str
     shm_prefix: str
     exit_timeout_s: int
+    trace: Tracing | None = None
 
     def command(self) -> list[str]:
         """What to execute."""
@@ -56,12 +58,14 @@ class Launch:
             *(f"--load-model={model}" for model in self.models),
             "--disable-auto-complete-config",  # configs are complete; guessing costs a process a model
             "--strict-readiness=false",  # else one failed load makes the whole server unready for ever
+            "--metrics-config=summary_latencies=true",  # quantiles of latency, which are of the last minute
             "--exit-on-error=false",  # else one bad model keeps all the others from being served
             f"--exit-timeout-secs={self.exit_timeout_s}",
             f"--backend-config=python,shm-region-prefix-name={self.shm_prefix}",
             *self._listening(),
             *self._cache(),
             *self._without_gpu(),
+            *(self.trace.flags() if self.trace else ()),
         ]
 
     def _listening(self) -> Iterator[str]:
@@ -92,7 +96,7 @@ class Launch:
             libraries.insert(-1, str(self.libpython.parent))
         return {
             "MALLOC_TOP_PAD_": str(_KEPT_BYTES),
-            **os.environ,
+            **(self.trace.environment(os.environ) if self.trace else os.environ),
             "PATH": f"{sys.prefix}/bin:{os.environ.get('PATH', os.defpath)}",
             "LD_LIBRARY_PATH": ":".join(folder for folder in libraries if folder),
         }

@@ -84,10 +84,11 @@ def _python_problems(machine: Machine, installation: Installation) -> Iterator[s
             f"it: install it (Debian, Ubuntu: apt install libpython{python}), or use a Python built with "
             "--enable-shared"
         )
-    yield from _numpy_problems(machine, installation)
+    yield from numpy_problems(machine, installation)
 
 
-def _numpy_problems(machine: Machine, installation: Installation) -> Iterator[str]:
+def numpy_problems(machine: Machine, installation: Installation) -> Iterator[str]:
+    """Why *installation* would corrupt tensors under the NumPy of *machine*, or find none."""
     if machine.numpy is None:
         yield "NumPy is not installed: pip install 'numpy>=1.26,<2'"
     elif not installation.takes_numpy_2 and int(machine.numpy.partition(".")[0]) >= 2:

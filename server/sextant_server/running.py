@@ -124,11 +124,8 @@ class Running:
         """For every model that is ready and runs in Python processes, how many of each name."""
         versions = Counter(state.name for state in self.index() if state.ready)
         configs = {model: self._config(model) for model in versions}
-        return {
-            model: Counter(dict.fromkeys(stubs.instances(config), versions[model]))
-            for model, config in configs.items()
-            if config and self._launch.backends.runs_in_stub(config["backend"])
-        }
+        served = [(config, versions[model]) for model, config in configs.items() if config]
+        return stubs.expected(served, self._launch.backends.runs_in_stub)
 
     def _config(self, model: str) -> dict[str, Any] | None:
         """None if *model* was unloaded since it was seen ready."""
@@ -143,7 +140,7 @@ class Running:
 
         Left alone, Triton takes a second for each Python process and two more for itself.
         """
-        if not self._log.drained:
+        if self._launch.trace or not self._log.drained:  # spans are sent as the processes end by themselves
             return False
         pid = self._process.pid
         unheard = not callers(pid, self._launch.ports) and not stubs.finalizing(stubs.living_stubs(pid))

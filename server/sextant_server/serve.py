@@ -12,6 +12,7 @@ from types import FrameType
 from sextant.errors import ServerDied
 from sextant_server.embedded import EmbeddedTriton
 from sextant_server.ports import Ports, usual_or_free
+from sextant_server.tracing import Tracing
 
 _CHECK_EVERY_S = 1.0
 
@@ -26,6 +27,7 @@ def serve(
     metrics_port: int = 0,
     log: str | os.PathLike[str] | None = None,
     start_timeout_s: float = 30.0,
+    trace: Tracing | None = None,
     tell: Callable[[str], None] = print,
 ) -> None:
     """
@@ -48,6 +50,7 @@ def serve(
         metrics_port=ports.metrics,
         log=log,
         start_timeout_s=start_timeout_s,
+        trace=trace,
     )
     with _asked_to_stop() as stop, triton:
         for line in _greeting(triton):
@@ -64,6 +67,8 @@ def _greeting(triton: EmbeddedTriton) -> Iterator[str]:
     yield f"http     {address.http}"
     yield f"metrics  {address.metrics}/metrics"
     yield f"log      {triton.log}"
+    if triton.trace:
+        yield f"traces   {triton.trace}"
     yield f"serving  {', '.join(served) or 'nothing yet: promote a pipeline'}"
     for model, reason in triton.failures.items():
         yield f"NOT served: {model}: {reason}"

@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where POSIX shared memory lives)
 
 # Triton >= 26.05 lets no client register regions under its own prefix: ours begins with it.
-_PREFIX = "triton_python_backend_shm_region_sextant_"
+_TRITONS = "triton_python_backend_shm_region_"
+_PREFIX = f"{_TRITONS}sextant_"
 
 
 def new_prefix() -> str:
@@ -32,12 +34,20 @@ def sweep(prefix: str) -> None:
 
 def sweep_orphans() -> None:
     """Remove the regions of our naming whose launcher is gone and which no living process maps."""
-    orphans = [region for region in SHARED_MEMORY.glob(f"{_PREFIX}*") if _orphaned(region)]
-    mapped = _mapped() if orphans else frozenset()
-    for region in orphans:
-        if str(region) not in mapped:
-            with suppress(OSError):  # another user's, or swept by another of us meanwhile
-                region.unlink()
+    for region in unmapped([region for region in SHARED_MEMORY.glob(f"{_PREFIX}*") if _orphaned(region)]):
+        with suppress(OSError):  # another user's, or swept by another of us meanwhile
+            region.unlink()
+
+
+def regions() -> list[Path]:
+    """The regions between any Triton of this machine and its Python models, sorted."""
+    return sorted(SHARED_MEMORY.glob(f"{_TRITONS}*"))
+
+
+def unmapped(regions: Sequence[Path]) -> list[Path]:
+    """Those *regions* that no living process maps, as far as this user may see."""
+    mapped = _mapped() if regions else frozenset()
+    return [region for region in regions if str(region) not in mapped]
 
 
 def _orphaned(region: Path) -> bool:
@@ -51,5 +61,5 @@ def _mapped() -> frozenset[str]:
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with suppress(OSError):
             text = maps.read_text(encoding="utf-8", errors="replace")
-            found.update(re.findall(rf"{SHARED_MEMORY}/{_PREFIX}\S+", text))
+            found.update(re.findall(rf"{SHARED_MEMORY}/{_TRITONS}\S+", text))
     return frozenset(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,25 @@ def instances(config: Mapping[str, Any]) -> Iterator[str]:
     for group in config["instance_group"]:
         if group["kind"] == "KIND_CPU":
             yield from (f"{group['name']}_{number}" for number in range(group["count"]))
+
+
+def expected(
+    served: Iterable[tuple[Mapping[str, Any], int]], runs_in_stub: Callable[[str], bool]
+) -> dict[str, Counter[str]]:
+    """
+    For every model that runs in Python processes, how many of each name there must be.
+
+    *served* are the configurations of what is ready, each with the number of its versions that are.
+
+    >>> group = {"name": "echo_0", "kind": "KIND_CPU", "count": 1}
+    >>> expected([({"name": "echo", "backend": "python", "instance_group": [group]}, 2)], "python".__eq__)
+    {'echo': Counter({'echo_0_0': 2})}
+    """
+    return {
+        config["name"]: Counter(dict.fromkeys(instances(config), versions))
+        for config, versions in served
+        if runs_in_stub(config.get("backend", ""))
+    }
 
 
 def missing(expected: Counter[str], living: list[list[str]]) -> list[str]:

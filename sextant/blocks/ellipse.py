@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from itertools import starmap
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,8 +11,10 @@ from numpy.typing import NDArray
 from sextant import ellipse
 from sextant.errors import CovarianceError, InputRefused, ParametersError
 from sextant.groups import Groups
+from sextant.measures import ELLIPSE_AREA, Series, ellipse_areas
 from sextant.parameters import numbers, one_of, read_levels, refuse_unknown, whole
 from sextant.tensors import Floats, Tensor
+from sextant.values import level_text
 
 
 class Ellipse:
@@ -68,6 +72,7 @@ class Ellipse:
         self._groups, self._radii = _calibrated(parameters, len(self._levels))
         self._method = method if self._radii is None else "conformal"
         self._release = whole(parameters, "release")
+        self.series = tuple(starmap(_area, enumerate(self._levels.tolist())))
         if self._groups is not None and self._groups.by == "column":
             self.inputs = (*Ellipse.inputs, Tensor("group", "BYTES", (1,)))
 
@@ -119,6 +124,11 @@ class Ellipse:
             return _of_spread(self._levels, members_used)
         radii = self._gaussian if self._radii is None else self._radii
         return np.broadcast_to(radii, (len(position), len(radii)))
+
+
+def _area(place: int, level: float) -> Series:
+    """The areas of the ellipses of one *level*, which is the one at this *place*."""
+    return Series(ELLIPSE_AREA, "ellipse", partial(ellipse_areas, place), {"confidence_level": level_text(level)})
 
 
 def _unit_ellipses(covariance: Floats) -> ellipse.Ellipse:

@@ -24,6 +24,7 @@ from sextant.fuse import (
     on_the_earth,
 )
 from sextant.intersection import MINIMISED
+from sextant.measures import BETWEEN_SHARE, MEMBERS_REJECTED, Series, rejections
 from sextant.parameters import SLOTS, flag, mapping, number, one_of, read_members, read_weights, refuse_unknown
 from sextant.tensors import Floats, Mask, Tensor
 
@@ -98,6 +99,7 @@ class Fuse:
         self._covariances = _covariances(parameters, self._members, self._method)
         self._frames = frames(parameters)
         self._planes = _one_plane(self._frames)
+        self.series = (Series(BETWEEN_SHARE, "fused_between_share"), *map(_rejected, self._members))
 
     def __call__(self, **arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The ``fused_*`` tensors of a batch: ``member_i`` ``(B, 2)`` and what each says of its errors."""
@@ -201,6 +203,11 @@ class Fuse:
             left = (name for name, stays in zip(self._members, kept[row], strict=True) if not stays)
             names[row, 0] = ",".join(left).encode()
         return names
+
+
+def _rejected(member: str) -> Series:
+    """How often the gate leaves *member* out."""
+    return Series(MEMBERS_REJECTED, "fused_members_rejected", partial(rejections, member), {"member": member})
 
 
 def _inputs(parameters: Mapping[str, Any]) -> tuple[Tensor, ...]:

@@ -40,6 +40,7 @@ class Pyfunc:
     and *warn* is told.
     """
 
+    member: ClassVar[bool] = True
     parameters: ClassVar[tuple[str, ...]] = ("form", "inputs", "outputs", "matrix", "abstain", "requirements", "python")
 
     def __init__(self, artifact: Path, warn: Callable[[str], None], parameters: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from sextant.classes import read_classes
 from sextant.confidence import counted_confidence, prediction_sets, read_confidence, read_thresholds
 from sextant.dawid_skene import evidence, likeliest, one_coin_confusion
 from sextant.errors import InputRefused, ParametersError
+from sextant.measures import AGREEMENT, CONFIDENCE, Series
 from sextant.parameters import SLOTS, numbers, one_of, read_levels, read_weights, refuse_unknown, whole
 from sextant.tensors import Floats, Tensor
 from sextant.vote import POOLS, Poll, checked_weights, counted, elect, most_voted, pooled, quorum
@@ -76,6 +77,8 @@ class Vote:
         "release",
     )
     parameters: ClassVar[tuple[str, ...]] = (*chosen, *measured)
+
+    series = (Series(AGREEMENT, "agreement"), Series(CONFIDENCE, "confidence"))
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         refuse_unknown(parameters, self.parameters)

@@ -12,3 +12,6 @@ class TritonPythonModel:
 
     def execute(self, requests: list[object]) -> list[object]:
         return self.shell.respond(requests)
+
+    def finalize(self) -> None:
+        self.shell.close()

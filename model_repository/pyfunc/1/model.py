@@ -19,3 +19,6 @@ class TritonPythonModel:
 
     def execute(self, requests: list[object]) -> list[object]:
         return self.shell.respond(requests)
+
+    def finalize(self) -> None:
+        self.shell.close()
