@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .arguments import ask
 from .client import AsyncClient, AsyncPipeline, Client, Pipeline
+from .metrics import ClientMetrics, PipelineMetrics
 
-__all__ = ["AsyncClient", "AsyncPipeline", "Client", "Pipeline", "ask"]
+__all__ = ["AsyncClient", "AsyncPipeline", "Client", "ClientMetrics", "Pipeline", "PipelineMetrics", "ask"]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 
 import aiohttp
 
 from . import binary
+from .address import Address
+from .credentials import Credentials
 from .failures import late, unreachable
 from .transport import Reply, Request
 
 
 class AiohttpTransport:
-    """Triton's HTTP endpoint at ``host:port``; opens its session on the loop of its first request."""
+    """Triton's HTTP endpoint, or the proxy's; opens its session on the loop of its first request."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def __init__(self, address: Address, credentials: Credentials) -> None:
+        self._base, self._headers = address.url, credentials.headers
+        self._trust = credentials.context() if address.secure else True
         self._session: aiohttp.ClientSession | None = None
 
     async def asend(self, request: Request, timeout_s: float) -> Reply:
@@ -36,12 +40,14 @@ class AiohttpTransport:
 
     async def _exchange(self, message: binary.Message, timeout_s: float) -> tuple[int, str | None, bytes]:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = aiohttp.ClientSession(headers=self._headers)
         async with self._session.request(
             "GET" if message.body is None else "POST",
             self._base + message.path,
-            data=message.body,
+            data=None if message.body is None else io.BytesIO(message.body),  # sent in pieces: others get their turn
             headers=message.headers,
+            ssl=self._trust,
+            allow_redirects=False,  # a token is for whom it was given to
             timeout=aiohttp.ClientTimeout(total=timeout_s),
         ) as response:
             return response.status, response.headers.get(binary.HEADER_LENGTH), await response.read()

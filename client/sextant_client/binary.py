@@ -78,7 +78,7 @@ def _encode_infer(request: ModelInfer) -> Message:
     header = f'{{"inputs":[{inputs}],{_outputs(request.outputs)}{_parameters(request)}}}'.encode()
     return Message(
         _path(request.model, "/infer"),
-        {HEADER_LENGTH: str(len(header)), "Content-Type": "application/octet-stream"},
+        {HEADER_LENGTH: str(len(header)), "Content-Type": "application/octet-stream", **dict(request.trace)},
         b"".join([header, *raw]),
     )
 

@@ -15,8 +15,10 @@ import numpy as np
 from sextant.answers import from_tensors, kind
 from sextant.errors import AccessDenied, DeadlineExceeded, ModelNotReady, RequestRefused, ServerUnreachable
 
+from . import traces
 from .contract import Batch, Contract
 from .dtypes import Array
+from .metrics import ClientMetrics
 from .transport import Limits, ModelConfig, ModelMetadata, Reply, Request, ServerReady, Tensors
 from .unanswered import refuse_unanswered
 
@@ -40,12 +42,25 @@ def is_ready() -> Call[bool]:
 class PipelineCalls:
     """What can be asked of one pipeline; reads its contract before the first call and keeps it."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, peer: traces.Peer, metrics: ClientMetrics) -> None:
         self.model = model
+        self._peer, self._timed = peer, metrics.calls(model)
         self._contract: Contract | None = None
 
     def answers(self, positional: Sequence[Any], named: Mapping[str, Any], route_key: Key = None) -> Call[Any]:
         """The typed answers: one for a single row, a list for a batch."""
+        with self._timed():
+            return (yield from self._answers(positional, named, route_key))
+
+    def tensors(
+        self, positional: Sequence[Any], named: Mapping[str, Any], route_key: Key = None
+    ) -> Call[dict[str, Array]]:
+        """The arrays as the server gave them, rows first."""
+        with self._timed():
+            _, tensors = yield from self._ask(positional, named, route_key)
+            return tensors
+
+    def _answers(self, positional: Sequence[Any], named: Mapping[str, Any], route_key: Key) -> Call[Any]:
         batch, tensors = yield from self._ask(positional, named, route_key)
         if (answered := kind(tensors)) != "tensors":
             refuse_unanswered(self.model, answered, batch.arrays, tensors)
@@ -56,26 +71,21 @@ class PipelineCalls:
             return tensors if table is None else table
         return {name: array[0] for name, array in tensors.items()} if batch.single else tensors
 
-    def tensors(
-        self, positional: Sequence[Any], named: Mapping[str, Any], route_key: Key = None
-    ) -> Call[dict[str, Array]]:
-        """The arrays as the server gave them, rows first."""
-        _, tensors = yield from self._ask(positional, named, route_key)
-        return tensors
-
     def _ask(
         self, positional: Sequence[Any], named: Mapping[str, Any], route_key: Key
     ) -> Call[tuple[Batch, dict[str, Array]]]:
-        contract = self._contract or (yield from self._read_contract())
-        batch = contract.batch(positional, named)
-        if not batch.rows and contract.outputs:
-            return batch, contract.nothing()
-        try:
-            replies = yield list(contract.requests(batch, None if route_key is None else str(route_key)))
-        except (RequestRefused, ModelNotReady):
-            self._contract = None  # another release may be served by now: read it again next time
-            raise
-        return batch, _joined(cast("Sequence[dict[str, Array]]", replies))
+        with traces.call(self.model, self._peer) as call:
+            contract = self._contract or (yield from self._read_contract())
+            batch = contract.batch(positional, named)
+            if not batch.rows and contract.outputs:
+                return batch, contract.nothing()
+            requests = contract.requests(batch, None if route_key is None else str(route_key))
+            try:
+                replies = yield call.carried(requests, batch.rows)
+            except (RequestRefused, ModelNotReady):
+                self._contract = None  # another release may be served by now: read it again next time
+                raise
+            return batch, _joined(cast("Sequence[dict[str, Array]]", replies))
 
     def _read_contract(self) -> Call[Contract]:
         (tensors,) = yield [ModelMetadata(self.model)]

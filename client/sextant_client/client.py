@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from . import address, calls
+from . import address, calls, traces
 from .calls import Call, Key, PipelineCalls
+from .credentials import Credentials
 from .drive import adrive, drive
 from .dtypes import Array
+from .metrics import ClientMetrics
+from .retrying import AsyncRetrying, Retrying
 from .transport import AsyncTransport, Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
+File: TypeAlias = "str | os.PathLike[str]"
 
 
 class Client:
@@ -22,7 +27,14 @@ class Client:
     Asks the pipelines of one Triton; may be shared by any number of threads.
 
     ``Client("grpc://127.0.0.1:8001")`` or ``Client("http://127.0.0.1:8000")``. Every call ends within
-    ``timeout_s``, all parts of a split batch together, or raises DeadlineExceeded; nothing is tried twice.
+    ``timeout_s``, all parts of a split batch together, or raises DeadlineExceeded. Nothing is tried twice unless
+    *retries* says how often: then a request for which the server was busy, or where nobody answered, is sent again
+    after a pause, within the same time. ``client.metrics`` counts it all; *metrics* may be shared by several clients.
+
+    Where the program uses OpenTelemetry each call is a span, and the server's own spans become its children.
+
+    Behind a proxy with TLS it is ``Client("grpcs://models.example", token=...)``, or ``https://``: *token* says who
+    asks, and *ca* is a PEM file of the authorities to believe where the proxy's is none of the system's.
 
     >>> import numpy as np
     >>> from sextant_client import Client
@@ -34,14 +46,27 @@ class Client:
     [2.0, 4.0, 6.0]
     """
 
-    def __init__(self, url: str = "", *, timeout_s: float = 10.0, transport: Transport | None = None) -> None:
-        self._transport = transport or address.transport(url)
-        self._timeout_s = timeout_s
+    def __init__(
+        self,
+        url: str = "",
+        *,
+        timeout_s: float = 10.0,
+        ca: File | None = None,
+        token: str | None = None,
+        retries: int = 0,
+        metrics: ClientMetrics | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.metrics = ClientMetrics() if metrics is None else metrics
+        self._transport = transport or address.transport(url, Credentials(ca, token))
+        if retries:
+            self._transport = Retrying(self._transport, retries, self.metrics.retried)
+        self._timeout_s, self._peer = timeout_s, traces.peer("" if transport else url)
         self._pipelines: dict[str, Pipeline] = {}
 
     def pipeline(self, name: str) -> Pipeline:
         """The pipeline of that name; the server is first asked when the pipeline is first called."""
-        return self._pipelines.setdefault(name, Pipeline(name, self._run))
+        return self._pipelines.setdefault(name, Pipeline(name, self._run, self._peer, self.metrics))
 
     def is_ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether the server is there, and ready for requests."""
@@ -79,14 +104,27 @@ class AsyncClient:
     [2.0, 4.0, 6.0]
     """
 
-    def __init__(self, url: str = "", *, timeout_s: float = 10.0, transport: AsyncTransport | None = None) -> None:
-        self._transport = transport or address.async_transport(url)
-        self._timeout_s = timeout_s
+    def __init__(
+        self,
+        url: str = "",
+        *,
+        timeout_s: float = 10.0,
+        ca: File | None = None,
+        token: str | None = None,
+        retries: int = 0,
+        metrics: ClientMetrics | None = None,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        self.metrics = ClientMetrics() if metrics is None else metrics
+        self._transport = transport or address.async_transport(url, Credentials(ca, token))
+        if retries:
+            self._transport = AsyncRetrying(self._transport, retries, self.metrics.retried)
+        self._timeout_s, self._peer = timeout_s, traces.peer("" if transport else url)
         self._pipelines: dict[str, AsyncPipeline] = {}
 
     def pipeline(self, name: str) -> AsyncPipeline:
         """The pipeline of that name; the server is first asked when the pipeline is first called."""
-        return self._pipelines.setdefault(name, AsyncPipeline(name, self._run))
+        return self._pipelines.setdefault(name, AsyncPipeline(name, self._run, self._peer, self.metrics))
 
     async def is_ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether the server is there, and ready for requests."""
@@ -142,9 +180,9 @@ class Pipeline:
     such as the device that asks) are answered by the same of the two; at other times the key makes no difference.
     """
 
-    def __init__(self, name: str, run: Run) -> None:
+    def __init__(self, name: str, run: Run, peer: traces.Peer, metrics: ClientMetrics) -> None:
         self.name = name
-        self._calls, self._run = PipelineCalls(name), run
+        self._calls, self._run = PipelineCalls(name, peer, metrics), run
 
     def __call__(self, *features: Any, timeout_s: float | None = None, route_key: Key = None, **tensors: Any) -> Any:
         """The answer, or the list of answers."""
@@ -160,9 +198,9 @@ class Pipeline:
 class AsyncPipeline:
     """:class:`Pipeline`, awaited."""
 
-    def __init__(self, name: str, run: AsyncRun) -> None:
+    def __init__(self, name: str, run: AsyncRun, peer: traces.Peer, metrics: ClientMetrics) -> None:
         self.name = name
-        self._calls, self._run = PipelineCalls(name), run
+        self._calls, self._run = PipelineCalls(name, peer, metrics), run
 
     async def __call__(
         self, *features: Any, timeout_s: float | None = None, route_key: Key = None, **tensors: Any

@@ -92,6 +92,8 @@ class Conversation(Generic[T]):
             self._advance(lambda: self._call.send(self.replies))
         elif isinstance(error, ClientError):
             self._advance(lambda: self._call.throw(error))
+        else:  # given up: what it measures ends here, and not when it is swept away
+            self._call.close()
         return isinstance(error, ClientError)
 
     def _advance(self, step: Callable[[], Sequence[Request]]) -> None:

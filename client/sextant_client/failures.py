@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from sextant.errors import (
     AccessDenied,
+    CertificateRefused,
     ClientError,
     DeadlineExceeded,
     ModelFailed,
@@ -28,13 +29,16 @@ from .transport import ModelInfer, Request
 class Row(NamedTuple):
     """A gRPC status, the HTTP status Triton gives for the same cause, the words it needs, and our error."""
 
-    grpc: str
+    grpc: str | None
     http: int | None
     words: str
     error: type[ClientError]
 
 
-NETWORK = "connect|socket|resolv|reset|pipe|goaway|transport|upstream|closed|stopping"
+UNTRUSTED = re.compile(
+    "certificate_verify_failed|certificate signature failure|hostname verification|peer cert", re.IGNORECASE
+)
+NETWORK = "status: 50[24]|connect|socket|resolv|reset|pipe|goaway|transport|upstream|closed|stopping"
 
 BY_STATUS = (
     Row("UNAVAILABLE", 403, "is restricted", AccessDenied),
@@ -43,7 +47,9 @@ BY_STATUS = (
     Row("UNAVAILABLE", 503, "", ServerBusy),
     Row("NOT_FOUND", 404, "", ModelNotReady),
     Row("INVALID_ARGUMENT", 400, "", RequestRefused),
-    Row("RESOURCE_EXHAUSTED", 413, "larger", RequestRefused),
+    Row("RESOURCE_EXHAUSTED", None, "larger", RequestRefused),
+    Row("UNKNOWN", None, "status: 413", RequestRefused),  # a proxy's, as gRPC tells of it
+    Row(None, 413, "", RequestRefused),
     Row("RESOURCE_EXHAUSTED", 429, "", ServerBusy),
     Row("DEADLINE_EXCEEDED", 504, "", DeadlineExceeded),
     Row("UNAUTHENTICATED", 401, "", AccessDenied),
@@ -59,6 +65,9 @@ BY_STATUS = (
 ADVICE = {
     "is restricted": ": give the server's token (--token, SEXTANT_TOKEN; `sextant serve` keeps it in server.json)",
     "unknown model": ": `sextant status` lists what is served",
+    "status: 401": ": the proxy asks for a caller's token (token=, --caller-token, SEXTANT_CALLER_TOKEN)",
+    "status: 403": ": the proxy does not let callers ask this",
+    "status: 413": ": the proxy takes no request as large as this, send fewer rows at once",
 }
 """What to do where a sentence of Triton's has these words."""
 NOISE = re.compile(r"\[request id: [^\]]*\] | NOTE: Setting a non-zero max_batch_size.*$", re.DOTALL)
@@ -76,7 +85,12 @@ def late(request: Request, timeout_s: float) -> DeadlineExceeded:
 
 
 def unreachable(address: str, cause: object) -> ServerUnreachable:
-    """The error for an address where nothing answers."""
+    """The error for an address where nothing answers, or what answers cannot show who it is."""
+    if UNTRUSTED.search(str(cause)):
+        return CertificateRefused(
+            f"{address} shows a certificate that is not believed: name its authority (ca=, --ca, SEXTANT_CA) and write "
+            f"the host as the certificate does: {cause}"
+        )
     return ServerUnreachable(f"no Triton answers at {address}: {_printable(cause)}")
 
 

@@ -11,20 +11,25 @@ from __future__ import annotations
 import http.client
 import select
 import socket
+import ssl
 import time
 from collections import deque
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 from . import binary
+from .address import Address
+from .credentials import Credentials
 from .failures import late, unreachable
 from .transport import Reply, Request
 
 
 class HttpTransport:
-    """Triton's HTTP endpoint at ``host:port``."""
+    """Triton's HTTP endpoint, or that of the proxy before it."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    def __init__(self, address: Address, credentials: Credentials) -> None:
+        self._address, self._headers = address, credentials.headers
+        self._context = _deadline_context(credentials) if address.secure else None
         self._idle: deque[_Connection] = deque()
 
     def send(self, request: Request, timeout_s: float) -> Reply:
@@ -36,7 +41,7 @@ class HttpTransport:
         except TimeoutError as error:
             raise late(request, timeout_s) from error
         except (OSError, http.client.HTTPException) as error:
-            raise unreachable(f"http://{self._host}:{self._port}", error or type(error).__name__) from error
+            raise unreachable(self._address.url, error or type(error).__name__) from error
         self._idle.append(connection)
         return binary.decode(request, *response)
 
@@ -55,16 +60,16 @@ class HttpTransport:
             if connection.is_open():
                 return connection
             connection.close()
-        return _Connection(self._host, self._port)
+        return _Connection(self._address, self._context, self._headers)
 
 
 class _Connection:
     """One keep-alive connection, opened by its first request."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._address = (host, port)
-        self._host = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._socket: _DeadlineSocket | None = None
+    def __init__(self, address: Address, context: ssl.SSLContext | None, headers: dict[str, str]) -> None:
+        self._address, self._context = address, context
+        self._headers = {"Host": address.netloc, **headers}
+        self._socket: _Deadline | None = None
         self.deadline = 0.0
 
     def exchange(self, message: binary.Message) -> tuple[int, str | None, bytes]:
@@ -77,9 +82,10 @@ class _Connection:
 
     def _exchange(self, message: binary.Message) -> tuple[int, str | None, bytes]:
         if self._socket is None:
-            self._socket = _DeadlineSocket.connected(self._address, self.deadline)
+            self._socket = _connected(self._address, self._context, self.deadline)
         self._socket.deadline = self.deadline
-        self._socket.sendall(_head(message, self._host) + (message.body or b""))
+        with suppress(ConnectionError, ssl.SSLEOFError):  # who hangs up on what is sent may have said why before
+            self._socket.sendall(_head(message, self._headers) + (message.body or b""))
         with http.client.HTTPResponse(self._socket) as response:
             response.begin()
             body = response.read()
@@ -101,16 +107,10 @@ class _Connection:
             self._socket = None
 
 
-class _DeadlineSocket(socket.socket):
+class _Deadline(socket.socket):
     """A socket whose reads and writes together end at one moment."""
 
     deadline: float
-
-    @classmethod
-    def connected(cls, address: tuple[str, int], deadline: float) -> _DeadlineSocket:
-        plain = socket.create_connection(address, max(deadline - time.monotonic(), 1e-6))
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
 
     def recv_into(self, *arguments: Any) -> int:
         self._limit()
@@ -121,14 +121,42 @@ class _DeadlineSocket(socket.socket):
         super().sendall(*arguments)
 
     def _limit(self) -> None:
-        left_s = self.deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        self.settimeout(left_s)
+        self.settimeout(_left_s(self.deadline))
 
 
-def _head(message: binary.Message, host: str) -> bytes:
+class _TlsDeadline(_Deadline, ssl.SSLSocket):
+    """The same over TLS, where what is sent at once is sent in pieces."""
+
+    def send(self, *arguments: Any, **named: Any) -> int:  # gevent's, which load tests patch in, names one
+        self._limit()
+        return super().send(*arguments, **named)
+
+
+def _deadline_context(credentials: Credentials) -> ssl.SSLContext:
+    context = credentials.context()
+    context.sslsocket_class = _TlsDeadline
+    return context
+
+
+def _connected(address: Address, context: ssl.SSLContext | None, deadline: float) -> _Deadline:
+    plain = socket.create_connection((address.host, address.port), _left_s(deadline))
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if context is None:
+        return _Deadline(plain.family, plain.type, plain.proto, fileno=plain.detach())
+    plain.settimeout(_left_s(deadline))  # of which the handshake has what the connection left
+    return cast("_TlsDeadline", context.wrap_socket(plain, server_hostname=address.host))
+
+
+def _left_s(deadline: float) -> float:
+    """The seconds until then; TimeoutError where there are none, for a timeout of 0 would mean not to wait at all."""
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+def _head(message: binary.Message, headers: dict[str, str]) -> bytes:
     method = "GET" if message.body is None else "POST"
-    fields = {"Host": host, "Content-Length": str(len(message.body or b"")), **message.headers}
+    fields = {**headers, "Content-Length": str(len(message.body or b"")), **message.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"{method} {message.path} HTTP/1.1\r\n{lines}\r\n".encode("ascii")

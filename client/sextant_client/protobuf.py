@@ -25,12 +25,13 @@ from .transport import (
     Tensors,
 )
 
-# Tensors may be as large as a message can be, and a restarted server is found again within a second.
+# Tensors may be as large as a message can be, and a restarted server is found again within a second. What gRPC calls
+# the least pause is how long one attempt to connect may take: to a far proxy, TLS included, that is many a millisecond.
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
@@ -49,7 +50,8 @@ class Methods:
 
     def __call__(self, request: Request, timeout_s: float) -> Any:
         """Start the call."""
-        return self._by_type[type(request)](encode(request), timeout=timeout_s)
+        headers = request.trace if isinstance(request, ModelInfer) else ()
+        return self._by_type[type(request)](encode(request), timeout=timeout_s, metadata=headers or None)
 
 
 def encode(request: Request) -> Any:
@@ -76,13 +78,13 @@ def decode(request: Request, reply: Any) -> Reply:
     return Limits(reply.config.max_batch_size, optional, said.get("columns", ""), said.get("classes", ""))
 
 
-def translated(request: Request, error: grpc.RpcError, address: str, timeout_s: float) -> ClientError:
+def translated(request: Request, error: grpc.RpcError, url: str, timeout_s: float) -> ClientError:
     """Our error for gRPC's."""
     status, sentence = error.code().name, error.details() or ""
     if status == "DEADLINE_EXCEEDED":
         return late(request, timeout_s)
     ours = failure(request, status, sentence)
-    return unreachable(f"grpc://{address}", sentence) if isinstance(ours, ServerUnreachable) else ours
+    return unreachable(url, sentence) if isinstance(ours, ServerUnreachable) else ours
 
 
 def _encode_infer(request: ModelInfer) -> Any:

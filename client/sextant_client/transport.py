@@ -41,7 +41,8 @@ class ModelInfer:
     """
     What does the model answer? Answered by arrays by name.
 
-    ``rows``: which part of a split batch it is; ``route_key``: who asks, for a router.
+    ``rows``: which part of a split batch it is; ``route_key``: who asks, for a router; ``trace``: W3C's headers, which
+    say where in a trace it stands.
     """
 
     model: str
@@ -49,6 +50,7 @@ class ModelInfer:
     outputs: tuple[str, ...]
     rows: tuple[int, int] | None = None
     route_key: str | None = None
+    trace: tuple[tuple[str, str], ...] = ()
 
 
 class Tensor(NamedTuple):
