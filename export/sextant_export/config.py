@@ -20,6 +20,7 @@ from tritonclient.grpc import model_config_pb2 as proto
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.backend import Block
+from sextant.blocks.pyfunc import THREADS
 from sextant.errors import StoreError
 from sextant.tensors import Tensor
 from sextant_export.pipeline import Serving
@@ -86,16 +87,15 @@ def onnx_config(
     """
     The configuration of an ONNX member, in batches, on a GPU where the server has one.
 
-    *accelerator* ``tensorrt`` lets ONNX Runtime build engines there when it loads the model. The response cache
-    stands here and not on an ensemble: Triton's key knows only names, version and bytes, so a cached front would go on
-    answering for the release before.
+    *accelerator* ``tensorrt`` lets ONNX Runtime build engines there when it loads the model. It has no response cache:
+    that stands where all outputs are always asked for, in front of a whole release (:mod:`sextant_export.placing`).
     """
     config = ModelConfig(name=name, backend="onnxruntime", max_batch_size=serving.max_batch_size)
     _describe(config, inputs, outputs)
     _serve(config, versions, serving.instances, proto.ModelInstanceGroup.KIND_AUTO)
-    config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
-    config.parameters["intra_op_thread_count"].string_value = str(serving.intra_op_thread_count)
-    config.response_cache.enable = serving.response_cache
+    config.parameters[THREADS].string_value = str(serving.intra_op_thread_count)
+    set_serving(config, serving)
+    config.response_cache.enable = False
     if accelerator == "tensorrt":
         _accelerate(config, inputs)
     return config
@@ -114,10 +114,20 @@ def tensorrt_config(
     config.backend = "tensorrt"
     _describe(config, inputs, outputs)
     _serve(config, versions, serving.instances, proto.ModelInstanceGroup.KIND_GPU)
-    config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
-    config.response_cache.enable = serving.response_cache
+    set_serving(config, serving)
+    config.response_cache.enable = False
     config.cc_model_filenames.update(plans)
     return config
+
+
+def set_serving(config: ModelConfig, serving: Serving) -> None:
+    """Give *config*, of a member, the copies and the batching of *serving*, and its threads where it counts them."""
+    config.instance_group[0].count = serving.instances
+    config.ClearField("dynamic_batching")
+    if serving.dynamic_batching:
+        config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
+    if THREADS in config.parameters:
+        config.parameters[THREADS].string_value = str(serving.intra_op_thread_count)
 
 
 def block_config(name: str, block: Block, serving: Serving, versions: Iterable[int]) -> ModelConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,17 @@ SENSES: Mapping[str, str] = {
     "throughput_rps": AT_LEAST,
     "memory_mb": AT_MOST,
 }
-UNDER_LOAD = ("p95_ms", "throughput_rps")
+UNDER_LOAD = ("p95_ms", "throughput_rps", "load")
+LOADS: Mapping[str, str] = {
+    "p50_ms": AT_MOST,
+    "p95_ms": AT_MOST,
+    "p99_ms": AT_MOST,
+    "error_share": AT_MOST,
+    "throughput_rps": AT_LEAST,
+}
+"""On which side of its limit each figure of a load test passes."""
+SHAPES = ("steady", "ramp", "spike", "soak")
+"""How many callers a load test has at which time; ``sextant_loadtest.curves`` holds their arithmetic."""
 ON_LABELLED = ("coverage", "median_error_m", "p95_error_m", "accuracy", "ece", "agreement")
 ON_OWN_ROWS = (
     "counted on the rows that the calibration is made of, so it is no measurement of the future; "
@@ -92,6 +102,20 @@ class CoverageGate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadGate:
+    """
+    The *limits* of a load test, by its figures: *users* callers at once, in a *shape*, for *duration_s* seconds.
+
+    Where nothing is said of ``error_share``, no request may fail.
+    """
+
+    users: int = 100
+    shape: str = "steady"
+    duration_s: float = 20.0
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateData:
     """
     Labelled rows to measure on: a *file*, or the *dataset* that was logged with the run of this member.
@@ -113,7 +137,8 @@ class Gate:
     What a release must show before it serves; None where nothing is asked.
 
     *parity* is the largest difference of the second proof as a share of its tolerance, *agreement* the mean,
-    *memory_mb* what the server's memory grows by.  *io_contract* asks for the tensors of the serving release.
+    *memory_mb* what the server's memory grows by.  *load* is a load test, *io_contract* asks for the tensors of the
+    serving release.
     """
 
     coverage: tuple[CoverageGate, ...] = ()
@@ -126,6 +151,7 @@ class Gate:
     p95_ms: Limit | None = None
     throughput_rps: Limit | None = None
     memory_mb: Limit | None = None
+    load: LoadGate | None = None
     io_contract: bool = False
     data: GateData | None = None
 
@@ -138,7 +164,9 @@ class Gate:
     @property
     def relative(self) -> bool:
         """Whether a limit needs the release that serves."""
-        return any(limit.relative for limit in (*self.limits.values(), *(each.at_least for each in self.coverage)))
+        loads = self.load.limits.values() if self.load else ()
+        coverage = (each.at_least for each in self.coverage)
+        return any(limit.relative for limit in (*self.limits.values(), *coverage, *loads))
 
     @property
     def on_labelled(self) -> bool:
@@ -148,7 +176,7 @@ class Gate:
     @property
     def under_load(self) -> bool:
         """Whether anything is measured under a load."""
-        return any(name in UNDER_LOAD for name in self.limits)
+        return self.load is not None or any(name in UNDER_LOAD for name in self.limits)
 
     @property
     def asks(self) -> bool:
@@ -174,6 +202,7 @@ def gate_of(raw: Mapping[str, Any] | None, directory: Path, truth: tuple[str, ..
     coverage = raw.get("coverage", [])
     return Gate(
         coverage=tuple(map(_coverage, coverage if isinstance(coverage, list) else [coverage])),
+        load=_load(raw["load"]) if "load" in raw else None,
         io_contract="io_contract" in raw,
         data=_data(raw["data"], directory, truth) if "data" in raw else None,
         **limits,
@@ -182,6 +211,12 @@ def gate_of(raw: Mapping[str, Any] | None, directory: Path, truth: tuple[str, ..
 
 def _coverage(raw: Mapping[str, Any]) -> CoverageGate:
     return CoverageGate(level=float(raw["level"]), at_least=Limit.read(raw[AT_LEAST], AT_LEAST))
+
+
+def _load(raw: Mapping[str, Any]) -> LoadGate:
+    asked = {"error_share": {AT_MOST: 0}, **raw}
+    limits = {name: Limit.read(asked[name][sense], sense) for name, sense in LOADS.items() if name in asked}
+    return LoadGate(limits=limits, **{name: raw[name] for name in ("users", "shape", "duration_s") if name in raw})
 
 
 def _data(raw: Mapping[str, Any], directory: Path, truth: tuple[str, ...]) -> GateData:

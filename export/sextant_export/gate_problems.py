@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sextant_export.calibration_problems import FILES, asked_problems
-from sextant_export.gate import AT_LEAST, ON_LABELLED, SENSES, UNDER_LOAD, Limit
+from sextant_export.gate import AT_LEAST, LOADS, ON_LABELLED, SENSES, SHAPES, UNDER_LOAD, Limit
 from sextant_export.problem import Problem
 from sextant_export.step_problems import MEMBERS, block_of
 from sextant_export.values import Bounds, Check, choice, number, one_of, section, text, unknown_keys
@@ -86,6 +86,17 @@ def _memory(value: Any, address: str) -> Iterator[Problem]:
 
 
 _ONE_LEVEL = _required("level", AT_LEAST, of={"level": number(_SHARE), AT_LEAST: _limit(AT_LEAST, _SHARE)})
+
+
+def _load_figure(name: str, sense: str) -> Check:
+    bounds = Bounds(at_least=0, at_most=1) if name == "error_share" else _POSITIVE
+    return _required(sense, of={sense: _limit(sense, bounds)})
+
+
+def _load(value: Any, address: str) -> Iterator[Problem]:
+    yield from _LOAD(value, address)
+    if isinstance(value, Mapping) and not value.keys() & LOADS.keys():
+        yield Problem(address, f"expected a limit, of {', '.join(LOADS)}")
 
 
 def _coverage(value: Any, address: str) -> Iterator[Problem]:
@@ -179,11 +190,20 @@ def _fitting_data(data: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[P
         yield Problem("gate.data.truth", "missing")
 
 
+_LOAD = section(
+    {
+        "users": number(Bounds(at_least=1, at_most=10_000, whole=True)),
+        "shape": one_of("shape", *SHAPES),
+        "duration_s": number(Bounds(at_least=1)),
+        **{name: _load_figure(name, sense) for name, sense in LOADS.items()},
+    }
+)
 _GATE = section(
     {
         "coverage": _coverage,
         **{name: _figure(name, sense) for name, sense in SENSES.items()},
         "memory_mb": _memory,
+        "load": _load,
         "io_contract": one_of("contract", "same"),
         "data": _data,
     }

@@ -107,6 +107,7 @@ _MEMBER: Mapping[str, Check] = {
     "output_map": names,
     "flavor": text("a flavour of MLflow, like sklearn"),
     "fallback": flag,
+    "deterministic": flag,
     "environment": one_of("environment", "server", "archive"),
     "tolerance": POSITIVE,
     "target": one_of("target", "onnx", "tensorrt"),

@@ -32,7 +32,7 @@ from sextant_export.journal import now
 from sextant_export.narration import Narrator, Silence
 from sextant_export.pickles import pickles, refuse_pickles, refuse_served_pickles
 from sextant_export.pipeline import Pipeline
-from sextant_export.placing import front_of, place_again
+from sextant_export.placing import front_of, place_again, write_release
 from sextant_export.problem import is_name
 from sextant_export.receipt import Receipt, write_receipt
 from sextant_export.registry import Artifact, RegisteredVersion, Registry
@@ -178,7 +178,7 @@ def stage(release: Release, bench: Bench) -> Release:
     made = release.made or assemble(release, bench).made or {}
     with bench.narrator.step(f"stage {release.name}") as step:
         receipt = _stage(release, bench, made)
-        step.result(f"{len(receipt.models) + 1} models in {bench.store.models}")
+        step.result(f"{len(receipt.models) + len(receipt.ensembles)} models in {bench.store.models}")
     return replace(release, receipt=receipt)
 
 
@@ -233,7 +233,7 @@ def _stage(release: Release, bench: Bench, made: Mapping[str, Any]) -> Receipt:
         place_proof(store, pipeline.name, release.number, Path(made["evidence"]))
         receipt = with_seals(store, _receipt(release, made, candidates, introduced))
         write_receipt(store, receipt)
-    store.write_ensemble(ensemble)
+    write_release(store, receipt)
     return receipt
 
 
@@ -270,6 +270,7 @@ def _receipt(
         ensemble=made["ensemble"],
         configs={model: twins for model, _, twins in made["candidates"]},
         fused=made["fused"],
+        cached=release.pipeline.serving.response_cache,
         tools={"python": platform.python_version(), **{tool: installed_version(tool) for tool in TOOLS}},
     )
 

@@ -71,6 +71,7 @@ class Member:
 
     *flavor* is the one to convert, None for the most exact; *fallback* lets what cannot be converted be served by its
     own Python, in the server's *environment* or in an ``archive`` of its own. *target* is ``onnx`` or ``tensorrt``.
+    *deterministic* says whether it gives equal rows equal answers, where Sextant cannot know.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Member:
     output_map: Mapping[str, str] = field(default_factory=dict)
     flavor: str | None = None
     fallback: bool = True
+    deterministic: bool | None = None
     environment: str = "server"
     tolerance: float | None = None
     target: str = "onnx"
@@ -130,10 +132,13 @@ class Serving:
     """
     How the pipeline is served: batching, copies of each member, threads of each copy.
 
+    Without *dynamic_batching* a member answers each request by itself, and *max_queue_delay_us* says nothing.
+    *response_cache* lets equal requests be answered with what was answered before (:mod:`sextant_export.placing`).
     *fuse_graph* makes one ONNX model of all steps that can be written as a graph.
     """
 
     max_batch_size: int = 64
+    dynamic_batching: bool = True
     max_queue_delay_us: int = 500
     instances: int = 1
     intra_op_thread_count: int = 1

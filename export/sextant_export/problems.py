@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from sextant_export.cache_problems import cache_problems
 from sextant_export.calibration_problems import calibration_problems, truth_problems
 from sextant_export.canary import canary_problems
 from sextant_export.fuse_problems import fuse_problems
@@ -18,8 +19,9 @@ from sextant_export.gate_problems import fit_problems, gate_problems
 from sextant_export.live import known_problems, live_problems
 from sextant_export.member_problems import members_problems
 from sextant_export.problem import Problem, guess
+from sextant_export.serving_problems import serving_problems
 from sextant_export.step_problems import order_problems, step_problems
-from sextant_export.values import Bounds, Check, choice, flag, name, number, section
+from sextant_export.values import Check, choice, name
 
 ANSWERS = ("position", "label", "tensors")
 LATER_ANSWERS = ("record",)
@@ -44,6 +46,7 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     yield from (Problem(key, "missing") for key in REQUIRED if key not in raw)
     yield from order_problems(raw)
     yield from fuse_problems(raw)
+    yield from cache_problems(raw)
     yield from fit_problems(raw)
     yield from _calibrated_answer(raw)
     yield from known_problems(raw)
@@ -88,16 +91,7 @@ _CHECKS: Mapping[str, Check] = {
     "answer": _answer,
     "members": members_problems,
     "calibration": calibration_problems,
-    "serving": section(
-        {
-            "max_batch_size": number(Bounds(at_least=1, at_most=65536, whole=True)),
-            "max_queue_delay_us": number(Bounds(at_least=0, at_most=10_000_000, whole=True)),
-            "instances": number(Bounds(at_least=1, at_most=256, whole=True)),
-            "intra_op_thread_count": number(Bounds(at_least=1, at_most=1024, whole=True)),
-            "response_cache": flag,
-            "fuse_graph": flag,
-        }
-    ),
+    "serving": serving_problems,
     "gate": gate_problems,
     "canary": canary_problems,
     "live": live_problems,

@@ -34,9 +34,9 @@ class Receipt:
     later releases may have changed what all versions of a model share. *fused* says, where the spec asks for one graph,
     which steps it holds, how it was proven, and why others were left. *digests* are the seals of the files of each of
     *models* (:mod:`sextant_export.seals`), and *evidence* is the seal of the file of evidence; of a receipt without
-    them nothing can be checked. *outcome* is ``staged``, ``served``, ``refused`` or ``removed``; *replaced* is the
-    release before. *proof*, *gate* and *canary* are what was found of it
-    through Triton.
+    them nothing can be checked. *cached* says that equal requests may be answered from Triton's response cache.
+    *outcome* is ``staged``, ``served``, ``refused`` or ``removed``; *replaced* is the release before. *proof*, *gate*
+    and *canary* are what was found of it through Triton.
     """
 
     pipeline: str
@@ -62,12 +62,18 @@ class Receipt:
     reason: str | None = None
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     evidence: str | None = None
+    cached: bool = False
     format: int = FORMAT
 
     @property
     def name(self) -> str:
         """The Triton model of this release: ``locate.r3``."""
         return f"{self.pipeline}.r{self.release}"
+
+    @property
+    def ensembles(self) -> tuple[str, ...]:
+        """The Triton models that are this release: ``locate.r3``, and the one that caches answers, where one does."""
+        return (self.name, f"{self.name}.cached.{self.identity[:12]}") if self.cached else (self.name,)
 
     def ended(self, outcome: str, **facts: Any) -> Receipt:
         """This release with what became of it."""

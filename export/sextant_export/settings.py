@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +18,7 @@ from sextant.errors import SettingsError
 from sextant_export.problem import Problem
 from sextant_export.settings_problems import PLACES, settings_problems
 from sextant_export.signing import Signing
+from sextant_export.toml_file import read_tables
 
 FILE, VARIABLE = "sextant.toml", "SEXTANT_SETTINGS"
 SQLITE = "sqlite:///"
@@ -30,6 +29,7 @@ class ServerSettings:
     """
     One Triton: *url* of its gRPC side, of its *metrics*, and of its own *copy* of the store, if it has one.
 
+    A *url* that begins with ``grpc+dns://`` is of every address that its name has (:mod:`sextant_promote.names`).
     *storage_options* are fsspec's for the copy. The token for its control calls is asked for by :meth:`secret`.
     """
 
@@ -61,12 +61,14 @@ class Watch:
     """
     How ``sextant watch`` looks at the registry: every *poll_s*, and when MLflow calls at *hook*, ``host:port``.
 
-    *secret_env* names the environment variable that holds the secret of MLflow's webhook.
+    *secret_env* names the environment variable that holds the secret of MLflow's webhook; *metrics* is the
+    ``host:port`` of its page for Prometheus.
     """
 
     poll_s: float = 15.0
     hook: str | None = None
     secret_env: str | None = None
+    metrics: str | None = None
 
     def secret(self) -> str | None:
         """The webhook's secret; ``SettingsError`` where its variable is not set."""
@@ -101,7 +103,7 @@ def load_settings(named: Path | None = None) -> Settings:
     file = find_settings(named)
     if file is None:
         return Settings()
-    raw = _parsed(file)
+    raw = read_tables(file, SettingsError)
     if problems := tuple(settings_problems(raw)):
         raise SettingsError(tuple(Problem(f"{file}: {address}", message) for address, message in problems))
     return settings_of(raw, file.absolute())
@@ -151,27 +153,6 @@ def _seen_from(folder: Path, place: str) -> str:
     if "://" in place and not prefix:
         return place
     return f"{prefix}{folder / place.removeprefix(prefix)}"
-
-
-def _parsed(file: Path) -> Mapping[str, Any]:
-    toml = _toml()
-    try:
-        tables: Mapping[str, Any] = toml.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _refusal(file, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise _refusal(file, "is not UTF-8 text") from error
-    except toml.TOMLDecodeError as error:
-        raise _refusal(file, f"is no TOML: {error}") from error
-    return tables
-
-
-def _toml() -> Any:
-    """Python's own reader, or the package that it came from."""
-    for name in ("tomllib", "tomli"):
-        with suppress(ModuleNotFoundError):
-            return import_module(name)
-    raise _refusal(FILE, "this Python is older than 3.11 and reads no TOML by itself: pip install tomli")
 
 
 def _read_secret(file: Path, what: str) -> str:

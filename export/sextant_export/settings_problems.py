@@ -9,10 +9,14 @@ from typing import Any
 from sextant_export.problem import Problem, guess
 from sextant_export.values import Bounds, Check, flag, number, section, text
 
+BY_NAME = "grpc+dns://"
+"""How a URL begins that stands for every address of its name."""
+
 PLACES = ("token_file", "private_key", "public_key")
 """The keys of tables that name files of this machine."""
 
 TOKENS = ("token", "token_file", "token_env")
+_HOST_PORT = r"[^\s:/]+:\d+|\[[0-9a-fA-F:]+\]:\d+"
 
 
 def settings_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -54,6 +58,28 @@ def _whole(table: Any, address: str) -> Iterator[Problem]:
         yield Problem(f"{address}.{named[1]}", f"expected one of {', '.join(TOKENS)}, got {' and '.join(named)}")
     if "storage_options" in table and "copy" not in table:
         yield Problem(f"{address}.storage_options", "only of a server with a copy")
+    if str(table.get("url", "")).startswith(BY_NAME):
+        yield from _by_name(table, address)
+
+
+def _by_name(table: Mapping[str, Any], address: str) -> Iterator[Problem]:
+    """What cannot be of several servers, that come and go."""
+    if "copy" in table:
+        yield Problem(f"{address}.copy", "only of one server, and a name is of several: let all mount the store")
+    metrics, name = table.get("metrics"), _host(str(table["url"]))
+    if isinstance(metrics, str) and _host(metrics) != name:
+        yield Problem(f"{address}.metrics", f"expected {name}, the name of the url, as its host, got {metrics!r}")
+
+
+def _host(url: str) -> str:
+    """
+    The host of a *url*.
+
+    >>> _host("grpc+dns://triton-pods:8001"), _host("http://[::1]:8002/metrics")
+    ('triton-pods', '[::1]')
+    """
+    authority = url.partition("://")[2].partition("/")[0]
+    return re.sub(r":\d*$", "", authority)
 
 
 def _signing(value: Any, address: str) -> Iterator[Problem]:
@@ -72,8 +98,9 @@ def _store(value: Any, address: str) -> Iterator[Problem]:
 def _watch(value: Any, address: str) -> Iterator[Problem]:
     checks = {
         "poll_s": _SECONDS,
-        "hook": _like(r"[^\s:/]+:\d+|\[[0-9a-fA-F:]+\]:\d+", "host:port, to listen for MLflow's webhooks"),
+        "hook": _like(_HOST_PORT, "host:port, to listen for MLflow's webhooks"),
         "secret_env": _VARIABLE,
+        "metrics": _like(_HOST_PORT, "host:port, for Prometheus to read metrics from"),
     }
     yield from section(checks)(value, address)
     if isinstance(value, Mapping) and "hook" in value and "secret_env" not in value:
@@ -99,7 +126,7 @@ _SECONDS = number(Bounds(above=0))
 _VARIABLE = _like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
 _SERVER = section(
     {
-        "url": _like(r"grpc://[^/\s]+:\d+", "grpc://host:port, because model control goes over gRPC"),
+        "url": _like(r"grpc(\+dns)?://[^/\s]+:\d+", "grpc://host:port, because model control goes over gRPC"),
         "metrics": _like(r"https?://\S+", "http://host:port/metrics"),
         "token": text("a token"),
         "token_file": text("the path of a file that holds the token"),

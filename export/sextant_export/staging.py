@@ -11,6 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.backend import Block
 from sextant.blocks import BLOCKS, Vote
+from sextant_export.cache_problems import refuse_open
 from sextant_export.config import (
     GROUP_COLUMN,
     Configs,
@@ -69,6 +70,8 @@ def _ensemble(
     wiring = wire(pipeline, members, release, blocks)
     if fusion is not None:
         wiring = fusion.wired(wiring)
+    if pipeline.serving.response_cache:
+        refuse_open(wiring.inputs)
     config = ensemble_config(
         f"{pipeline.name}.r{release}",
         release,

@@ -15,6 +15,7 @@ from typing import Any
 from google.protobuf import text_format
 from numpy.typing import NDArray
 
+from sextant_export.cache_problems import refuse_unsteady
 from sextant_export.calibration import Calibrated, calibrate, preprocess, settled
 from sextant_export.calibration_summary import calibration_summary
 from sextant_export.evidence import pack_proof
@@ -65,6 +66,10 @@ class Work:
             return folder if folder.is_dir() else None
 
         made = copy_member(pipeline, pipeline.members[name], artifact, brief.folder, stored)
+        if pipeline.serving.response_cache:
+            graph = made.copied.graph
+            deterministic = pipeline.members[name].deterministic
+            refuse_unsteady(name, graph.model if graph else None, deterministic=deterministic)
         self._copies[name] = made
         return str(made)
 

@@ -17,7 +17,7 @@ from sextant.environment import Wanted, difference
 from sextant.errors import ConversionError, ModelFailed, SextantError
 from sextant.predictions import learned
 from sextant.tensors import Tensor
-from sextant_export.config import Configs, block_config
+from sextant_export.config import Configs, block_config, set_serving
 from sextant_export.environment import ARCHIVE, build_archive
 from sextant_export.mlflow_calls import quiet_mlflow
 from sextant_export.original import require_signature
@@ -104,9 +104,8 @@ class PyfuncCopy:
 
     def _config(self, name: str, serving: Serving, versions: Iterable[int]) -> Any:
         config = block_config(name, cast("Any", self), serving, versions)
-        config.instance_group[0].count = serving.instances
         config.parameters[THREADS].string_value = str(serving.intra_op_thread_count)
-        config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
+        set_serving(config, serving)
         if not self.row_wise:
             config.ClearField("dynamic_batching")
         describe_table(config, self.signature, missing_text=True)

@@ -54,7 +54,7 @@ def _sources(
     """Rows of *inputs*, from wherever there are some."""
     if cases is not None:
         yield {inputs[0].name: cases.features.astype(inputs[0].numpy_type)}
-    if all(part.name in _UNDONE for part in before):
+    if all(part.name in UNDONE for part in before):
         for part in parts:
             if part.member is not None:
                 yield _brought_back(before, part, inputs)
@@ -70,7 +70,7 @@ def _brought_back(before: Sequence[Part], part: Part, inputs: Sequence[Tensor]) 
         return {name: feed[own] for own, name in part.step.input_map.items()}
     (rows,) = feed.values()
     for block in reversed(before):
-        rows = _UNDONE[block.name](block.parameters, rows)
+        rows = UNDONE[block.name](block.parameters, rows)
     return {inputs[0].name: rows}
 
 
@@ -84,9 +84,8 @@ def _unscaled(parameters: Mapping[str, Any], scaled: NDArray[Any]) -> NDArray[An
 
 
 _SCALE = (("divisor", 1.0), ("power", 1.0), ("offset", 0.0))
-_UNDONE: Mapping[str, Callable[[Mapping[str, Any], NDArray[Any]], NDArray[Any]]] = MappingProxyType(
-    {"scale": _unscaled}
-)
+UNDONE: Mapping[str, Callable[[Mapping[str, Any], NDArray[Any]], NDArray[Any]]] = MappingProxyType({"scale": _unscaled})
+"""Blocks whose work can be undone, and what undoes it, given their parameters and what they gave."""
 
 
 def _few(feed: Feed) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.errors import StoreError
 from sextant_export.config import candidate_of, read_config, release_of
+from sextant_export.placing import front_config, release_configs
 from sextant_export.receipt import Receipt
 from sextant_export.store import CONFIG, TWIN
 from sextant_export.verification.finding import CONFIGURATION, DO_TRIAL, LEFT, Finding
@@ -80,8 +81,8 @@ def _front(records: Records, path: Path, config: ModelConfig) -> Iterator[Findin
 
 
 def _as_released(records: Records, path: Path, config: ModelConfig, receipt: Receipt) -> Iterator[Finding]:
-    said = {**as_dict(receipt.ensemble), "name": path.parent.name}
-    if differing := _unlike(as_dict(config), [said]):
+    told = {each.name: each for each in (*release_configs(receipt), front_config(receipt))}
+    if differing := _unlike(as_dict(config), [as_dict(told[path.parent.name])]):
         yield _found(records, path, f"is not the ensemble of {receipt.name}: it differs in {differing}")
 
 

@@ -73,7 +73,7 @@ class Records:
     @cached_property
     def ensembles(self) -> Mapping[str, Receipt]:
         """The release that each Triton model like ``locate.r3`` is."""
-        return {receipt.name: receipt for receipt in self.receipts}
+        return {name: receipt for receipt in self.receipts for name in receipt.ensembles}
 
     @cached_property
     def fronts(self) -> frozenset[str]:
