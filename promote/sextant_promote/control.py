@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 from numpy.typing import NDArray
@@ -31,6 +31,18 @@ TIMEOUT_S = 30.0
 LOAD_TIMEOUT_S = 300.0
 
 
+class Lookups(NamedTuple):
+    """
+    Of the requests *answered*, *hits* by what lay in the response cache; *misses* were computed and put there.
+
+    A server that has no cache computes them all, and counts neither.
+    """
+
+    answered: int
+    hits: int
+    misses: int
+
+
 class Control:
     """
     The control side of the Triton at *url* (``grpc://host:port``); *token* opens its restricted calls.
@@ -42,9 +54,8 @@ class Control:
         if not url.startswith("grpc://"):
             raise AddressRefused(f"{url!r}: model control goes over gRPC: write grpc://host:port")
         self.url = url
-        self._address = url.removeprefix("grpc://")
         self._metadata = ((TOKEN_HEADER, token),) if token else ()
-        self._channel = grpc.insecure_channel(self._address, CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(url.removeprefix("grpc://"), CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -120,6 +131,14 @@ class Control:
         answers: dict[str, NDArray[Any]] = decode(request, self._call("ModelInfer", message))  # type: ignore[assignment]
         return answers
 
+    def lookups(self, model: str) -> Lookups | None:
+        """How requests to *model* fared with this server's response cache; None where it does not serve it."""
+        if not self.ready().get(model):
+            return None
+        (told,) = self._call("ModelStatistics", messages.ModelStatisticsRequest(name=model)).model_stats
+        counts = told.inference_stats
+        return Lookups(counts.success.count, counts.cache_hit.count, counts.cache_miss.count)
+
     def _front(self, pipeline: str) -> Any | None:
         if not self.ready().get(pipeline):
             return None
@@ -139,7 +158,7 @@ class Control:
             return getattr(self._stub, method)(message, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             model = getattr(message, "model_name", "")
-            raise translated(ModelMetadata(model), error, self._address, timeout_s) from error
+            raise translated(ModelMetadata(model), error, self.url, timeout_s) from error
 
 
 def last_words(message: str) -> str:

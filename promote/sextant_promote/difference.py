@@ -18,8 +18,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.errors import PromoteError
 from sextant_export.config import RELEASE
+from sextant_export.placing import ensemble_of, front_of
 from sextant_export.receipt import Receipt, read_receipt
-from sextant_export.release import front_config
 from sextant_export.store import Store
 from sextant_promote.removal import require_known
 
@@ -171,7 +171,7 @@ def _configs(older: Receipt, newer: Receipt) -> Iterator[tuple[str, str]]:
 
 def _texts(receipt: Receipt) -> dict[str, list[str]]:
     """The lines of each configuration of a release, its front first."""
-    front = front_config(receipt)
+    front = front_of(ensemble_of(receipt), receipt.pipeline)
     front.parameters.pop(RELEASE, None)
     for step in front.ensemble_scheduling.step:
         step.ClearField("model_version")

@@ -56,6 +56,12 @@ def repair(
             yield from _repaired(store, fleet, receipt, files=files, signing=signing)
 
 
+def drift_of(store: Store, server: Server, pipeline: str) -> Drift | None:
+    """What *server* serves of *pipeline* otherwise than *store* says, None where nothing; nothing is changed."""
+    receipt = serving_receipt(store, pipeline)
+    return None if receipt is None else _drift(store, server, receipt, files=False)
+
+
 def _anything(store: Store, fleet: Fleet, receipt: Receipt, *, files: bool) -> bool:
     if routed(store, receipt.pipeline):
         return True
@@ -96,7 +102,8 @@ def _found(store: Store, fleet: Fleet, receipt: Receipt, *, files: bool, failed:
 
 def _drift(store: Store, server: Server, receipt: Receipt, *, files: bool) -> Drift | None:
     ready = server.control.ready()
-    wanted = (*receipt.models, (receipt.name, ENSEMBLE), (receipt.pipeline, ENSEMBLE))
+    ensembles = (*receipt.ensembles, receipt.pipeline)
+    wanted = (*receipt.models, *((ensemble, ENSEMBLE) for ensemble in ensembles))
     missing = [f"{model} version {version}" for model, version in wanted if version not in ready.get(model, set())]
     if missing:
         return Drift(server=server, sentence=f"does not serve {', '.join(missing)}")

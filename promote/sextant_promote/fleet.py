@@ -62,6 +62,10 @@ class Fleet:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to all servers."""
         for server in self.servers:
             server.control.close()
 

@@ -22,9 +22,10 @@ def load_models(fleet: Fleet, receipt: Receipt, changed: Container[str] = ()) ->
     for model, version in receipt.models:
         if model in changed or version not in ready.get(model, set()):
             fleet.load(model)
-    if not ready.get(receipt.name):
-        fleet.load(receipt.name)
-    fleet.require_ready([*receipt.models, (receipt.name, 1)])
+    for ensemble in receipt.ensembles:
+        if not ready.get(ensemble):
+            fleet.load(ensemble)
+    fleet.require_ready([*receipt.models, *((ensemble, 1) for ensemble in receipt.ensembles)])
 
 
 def require_loadable(store: Store, receipt: Receipt, signing: Signing | None) -> None:

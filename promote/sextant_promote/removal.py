@@ -23,7 +23,7 @@ from sextant_promote.control import Control
 from sextant_promote.fleet import Fleet
 from sextant_promote.lease import lease
 from sextant_promote.registry_record import record_removal
-from sextant_promote.retention import present_releases
+from sextant_promote.retention import present_ensembles
 
 REMOVED = "removed"
 
@@ -73,10 +73,10 @@ def require_known(store: Store, pipeline: str) -> None:
 
 def _own(store: Store, pipeline: str) -> list[str]:
     """The front, the releases, and the models that only they use, in the order in which they may go."""
-    ensembles = [pipeline, *(f"{pipeline}.r{number}" for number in sorted(present_releases(store, pipeline)))]
+    ensembles = [pipeline, *sorted(present_ensembles(store, pipeline))]
     used = {model for receipt in _receipts(store, pipeline) for model, _ in receipt.models}
     used |= {step.model_name for name in ensembles for step in _steps(store, name)}
-    return [*ensembles, *sorted(used - _of_others(store, pipeline, ensembles))]
+    return [*ensembles, *sorted(used - {*ensembles} - _of_others(store, pipeline, ensembles))]
 
 
 def _of_others(store: Store, pipeline: str, ensembles: list[str]) -> set[str]:

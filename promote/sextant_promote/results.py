@@ -11,10 +11,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,8 @@ def append_results(store: Store, pipeline: str, results: Iterable[Result], *, la
 
 def read_results(store: Store, pipeline: str, *, last: int = 1000) -> tuple[Result, ...]:
     """The *last* results of *pipeline*, oldest first; nothing where there is no log. Lines cut off are passed over."""
-    path = results_path(store, pipeline)
-    return tuple(deque(_results(path), maxlen=last))
+    newest = list(islice(_newest_first(results_path(store, pipeline)), last))
+    return tuple(reversed(newest))
 
 
 def results_path(store: Store, pipeline: str) -> Path:
@@ -98,17 +98,19 @@ def _moved(file: int, path: Path) -> bool:
         return True
 
 
-def _results(path: Path) -> Iterator[Result]:
+def _newest_first(path: Path) -> Iterator[Result]:
+    """Only what is asked for is parsed: the log is long, and its end is what is looked at."""
     known = {each.name for each in fields(Result)}
-    for line in (*_lines(_before(path)), *_lines(path)):
+    for line in chain.from_iterable(map(_lines, (path, _before(path)))):
         with suppress(ValueError, TypeError, AttributeError):
             said = json.loads(line)
             yield Result(**{name: value for name, value in said.items() if name in known})
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        yield from file
+    """The newest first."""
+    with suppress(FileNotFoundError):
+        yield from reversed(path.read_bytes().split(b"\n"))
 
 
 def _before(path: Path) -> Path:

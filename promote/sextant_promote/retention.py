@@ -40,11 +40,11 @@ def retire(store: Store, fleet: Fleet, pipeline: str, *, besides: Collection[int
     One that some server still sends callers to stays.
     """
     kept = wanted(store, pipeline) | fleet.candidates(pipeline) | set(besides)
-    for release in present_releases(store, pipeline) - kept:
-        name = f"{pipeline}.r{release}"
-        with suppress(SextantError):
-            fleet.unload(name)
-        store.remove(name)
+    for name, release in present_ensembles(store, pipeline).items():
+        if release not in kept:
+            with suppress(SextantError):
+                fleet.unload(name)
+            store.remove(name)
     store.narrow()
 
 
@@ -70,10 +70,15 @@ def withdraw(store: Store, fleet: Fleet, receipt: Receipt, reason: str, changed:
 
 
 def present_releases(store: Store, pipeline: str) -> set[int]:
-    """The releases whose ensembles stand in the repository, whatever their receipts say; a model may be so called."""
-    name = re.compile(rf"{re.escape(pipeline)}\.r(\d+)")
+    """The releases whose ensembles stand in the repository, whatever their receipts say."""
+    return {*present_ensembles(store, pipeline).values()}
+
+
+def present_ensembles(store: Store, pipeline: str) -> dict[str, int]:
+    """The ensembles that are releases of *pipeline*, each with its number; a model may be called like one."""
+    name = re.compile(rf"{re.escape(pipeline)}\.r(\d+)(\.cached\.\w+)?")
     matches = (name.fullmatch(model) for model in store.ensembles())
-    return {int(match[1]) for match in matches if match}
+    return {match[0]: int(match[1]) for match in matches if match}
 
 
 def _remove_introduced(store: Store, receipt: Receipt) -> list[str]:

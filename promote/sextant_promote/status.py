@@ -12,7 +12,7 @@ from sextant_export.config import candidate_of
 from sextant_export.journal import pruned
 from sextant_export.receipt import Receipt, pipelines, read_receipt, releases
 from sextant_export.store import Store
-from sextant_promote.control import Control
+from sextant_promote.control import Control, Lookups
 from sextant_promote.fallback import Gpu, fallback_of, fallback_on
 from sextant_promote.fleet import Fleet
 from sextant_promote.history import since
@@ -40,13 +40,15 @@ class ServerStatus:
     """
     What the front at *url* is wired to, None where there is none, and the *candidate* that it tries beside that.
 
-    *silent* says why it does not answer, if so.
+    *silent* says why it does not answer, if so. *cache* is how requests to the promoted release fared with the response
+    cache since they are answered from there, None where they are not.
     """
 
     url: str
     release: int | None = None
     candidate: int | None = None
     silent: str | None = None
+    cache: Lookups | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,10 @@ class PipelineStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self) | {"drifted": [server.url for server in self.drifted]}
+        said = asdict(self)
+        for server, each in zip(said["servers"], self.servers, strict=True):
+            server["cache"] = None if each.cache is None else each.cache._asdict()
+        return said | {"drifted": [server.url for server in self.drifted]}
 
 
 def status(
@@ -148,7 +153,7 @@ def _silent(control: Control) -> str | None:
 
 def _pipeline(store: Store, asked: Mapping[Control, str | None], name: str, gpus: Sequence[Gpu]) -> PipelineStatus:
     receipt = _promoted(store, name)
-    servers = tuple(_server(control, name, silent) for control, silent in asked.items())
+    servers = tuple(_server(control, name, silent, receipt) for control, silent in asked.items())
     released = {server.release for server in servers if not server.silent}
     first = next((control for control, silent in asked.items() if not silent), None)
     front, gone = store.config(name), pruned(store, name)
@@ -168,11 +173,14 @@ def _pipeline(store: Store, asked: Mapping[Control, str | None], name: str, gpus
     )
 
 
-def _server(control: Control, pipeline: str, silent: str | None) -> ServerStatus:
+def _server(control: Control, pipeline: str, silent: str | None, receipt: Receipt | None) -> ServerStatus:
     if silent:
         return ServerStatus(url=control.url, silent=silent)
     return ServerStatus(
-        url=control.url, release=control.release(pipeline), candidate=control.candidate(pipeline), silent=None
+        url=control.url,
+        release=control.release(pipeline),
+        candidate=control.candidate(pipeline),
+        cache=control.lookups(receipt.ensembles[-1]) if receipt and receipt.cached else None,
     )
 
 

@@ -30,7 +30,7 @@ from sextant_promote.page import Page
 from sextant_promote.reconcile import PASSING, PROMOTED, REFUSED, ROLLED_BACK, WARNED, Outcome, aim, keep
 from sextant_promote.site import Site
 
-AWAY, BACK, WAITING, STEP = "away", "back", "waiting", "step"
+AWAY, BACK, WAITING, STEP, IN_ORDER = "away", "back", "waiting", "step", "in order"
 EVERY_S = 15.0
 FILES_EVERY_S = 60.0
 """How often the files of servers' own copies are compared with the store's: that lists them all."""
@@ -48,12 +48,31 @@ class Notice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pass:
+    """
+    A pass over the *pipeline* of a *page* took so many *seconds*; its *outcome* is IN_ORDER, REFUSED, AWAY or WAITING.
+
+    *asked_every_s* is how often its known cases are asked; None: never.
+    """
+
+    page: Path
+    pipeline: str
+    outcome: str
+    seconds: float
+    asked_every_s: float | None = None
+
+
+def _unheard(_: Pass) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
 class Post:
     """
     What a watch is kept over, every *every_s* seconds, and who is *told*; *backoff* makes the waits for what is away.
 
-    *fleet* is asked before each pass, so that servers may come back under other addresses. *signing* and *making* are
-    those of :func:`~sextant_promote.promotion.promote`.
+    *passed* hears of each pass that has ended. *fleet* is asked before each pass, so that servers may come back under
+    other addresses. *signing* and *making* are those of :func:`~sextant_promote.promotion.promote`.
     """
 
     store: Store
@@ -61,6 +80,7 @@ class Post:
     fleet: Callable[[], Fleet]
     told: Callable[[Notice], None]
     every_s: float = EVERY_S
+    passed: Callable[[Pass], None] = _unheard
     backoff: Callable[[], Backoff] = Backoff
     signing: Signing | None = None
     making: Mapping[str, Any] = field(default_factory=dict)
@@ -107,7 +127,7 @@ class _Watched:
     pass_due: float = 0.0
     live_due: float = 0.0
     files_due: float = 0.0
-    trouble: object = None
+    trouble: tuple[str, object] | None = None
     silence: str | None = None
     away: Backoff = field(init=False)
     unanswered: Backoff = field(init=False)
@@ -124,10 +144,22 @@ class _Watched:
     def run(self) -> None:
         """Whatever is due."""
         if self.pass_due <= time.monotonic():
-            wait_s = self._pass()
+            begun, wait_s = time.monotonic(), self._pass()
             self.pass_due = time.monotonic() + wait_s
+            self.post.passed(self._ended(time.monotonic() - begun))
         if self.live_due <= time.monotonic():
             self._live()
+
+    def _ended(self, seconds: float) -> Pass:
+        """The pass that took so long."""
+        live = self.page.pipeline.live if self.page.pipeline else None
+        return Pass(
+            page=self.page.path,
+            pipeline=self.page.name,
+            outcome=self.trouble[0] if self.trouble else IN_ORDER,
+            seconds=seconds,
+            asked_every_s=live.every_s if live else None,
+        )
 
     def _pass(self) -> float:
         """One pass, whatever comes of it; gives the seconds until the next."""

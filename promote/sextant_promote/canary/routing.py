@@ -71,6 +71,18 @@ def routed(store: Store, pipeline: str) -> bool:
     return front is not None and candidate_of(front) is not None
 
 
+def trial_weight(store: Store, pipeline: str) -> tuple[int, float] | None:
+    """The release that the front in the store tries, and the share of requests that it answers; None: it tries none."""
+    front = store.config(pipeline)
+    candidate = None if front is None else candidate_of(front)
+    if front is None or candidate is None:
+        return None
+    (version,) = front.version_policy.specific.versions
+    with suppress(OSError, ValueError):  # another process takes the router away
+        return candidate, float(_parameters(store.models / pipeline / str(version))["weight"])
+    return None
+
+
 def router_config(front: ModelConfig, candidate: int, version: int) -> ModelConfig:
     """The configuration of the router *version* that stands for *front*: to callers it is the same model."""
     config = ModelConfig(name=front.name, backend="python", max_batch_size=front.max_batch_size)

@@ -48,8 +48,7 @@ class Arm:
 
     def one_of_tensors(self, feed: Mapping[str, NDArray[Any]]) -> Ask:
         """Asks for one row of *feed*, under the names that the member gives its tensors."""
-        (step,) = text_format.Parse(self.receipt.ensemble, ModelConfig()).ensemble_scheduling.step
-        named = {step.input_map[name]: array for name, array in feed.items()}
+        named = self.named(feed)
         count = min(map(len, named.values()))
 
         def ask(number: int) -> Any:
@@ -58,6 +57,18 @@ class Arm:
             return self._loaded(lambda: self._pipeline.tensors(**one))
 
         return ask
+
+    def named(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """A *feed* of the only member, under the names that the pipeline gives its tensors."""
+        (step,) = text_format.Parse(self.receipt.ensemble, ModelConfig()).ensemble_scheduling.step
+        return {step.input_map[name]: array for name, array in feed.items()}
+
+    def sent(self, rows: Labelled) -> dict[str, NDArray[Any]]:
+        """All *rows* as a caller sends them, by the names of the pipeline's tensors."""
+        told = self._told(rows, slice(None))
+        names = [tensor.name for tensor in text_format.Parse(self.receipt.ensemble, ModelConfig()).input]
+        (features,) = (name for name in names if name not in told)
+        return {features: rows.cases.features, **told}
 
     def _told(self, rows: Labelled, part: slice | int) -> dict[str, Any]:
         """What a caller of this release sends beside the features: the group of each row, where it asks for one."""

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from sextant.errors import PromoteError
 from sextant_export.gate import GateData
 from sextant_export.known_cases import KnownCases, read_known_cases
 from sextant_export.logged_dataset import logged_dataset
@@ -29,8 +30,12 @@ class Labelled:
     own: bool
 
 
-def labelled_rows(pipeline: Pipeline, candidate: Receipt, registry: Registry) -> Labelled | None:
-    """The rows that the spec of *pipeline* names; None where it names none."""
+def labelled_rows(pipeline: Pipeline, candidate: Receipt | None, registry: Registry) -> Labelled | None:
+    """
+    The rows that the spec of *pipeline* names; None where it names none.
+
+    Those that were logged with the run of a member are found by *candidate*, a release of it.
+    """
     data = pipeline.gate.data if pipeline.gate else None
     with tempfile.TemporaryDirectory(prefix="sextant-gate-") as directory:
         spec = pipeline.calibration
@@ -43,9 +48,11 @@ def labelled_rows(pipeline: Pipeline, candidate: Receipt, registry: Registry) ->
     return Labelled(cases=cases, said=said, column=spec.per_column, own=data is None)
 
 
-def _file(data: GateData, candidate: Receipt, registry: Registry, directory: Path) -> Path:
+def _file(data: GateData, candidate: Receipt | None, registry: Registry, directory: Path) -> Path:
     if data.file is not None:
         return data.file
+    if candidate is None:
+        raise PromoteError(f"gate.data.dataset: no release of it is here whose {data.dataset} was trained in a run")
     member = candidate.members[str(data.dataset)]
     return logged_dataset(registry, member["run_id"], directory, data.context)
 

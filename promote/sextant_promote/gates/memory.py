@@ -44,7 +44,7 @@ def memory_meter(
     """
     if pipeline.gate is None or pipeline.gate.memory_mb is None:
         return None
-    process = _local_server(url)
+    process = local_server(url)
     if process is not None:
         return MemoryMeter(lambda: _resident(process), f"{OF_PROCESSES}, since {since}")
     if metrics is not None:
@@ -55,7 +55,7 @@ def memory_meter(
     )
 
 
-def _local_server(url: str) -> Any | None:
+def local_server(url: str) -> Any | None:
     """The process of the Triton that listens at *url*, where it is here and may be looked at."""
     address = urlsplit(url)
     try:

@@ -19,6 +19,7 @@ from sextant_promote.gates.arm import Arm
 from sextant_promote.gates.contract import judged_contract
 from sextant_promote.gates.labelled import Labelled, labelled_rows
 from sextant_promote.gates.load import Load
+from sextant_promote.gates.load_test import judged_load, require_load_test
 from sextant_promote.gates.measuring import Figures, measured
 from sextant_promote.gates.memory import MemoryMeter, memory_meter
 from sextant_promote.gates.quality import coverage_name
@@ -50,6 +51,8 @@ def require_gates(
     gate = pipeline.gate
     if gate is None:
         return ()
+    if gate.load is not None:
+        require_load_test()
     meter = memory or memory_meter(pipeline, url, metrics, since="before it was first asked")
     rows = labelled_rows(pipeline, candidate, registry) if gate.asks else None
     compared = serving if gate.relative else None
@@ -57,9 +60,10 @@ def require_gates(
         arms = [Arm(client, candidate, serving=False)]
         arms += [Arm(client, compared, serving=True)] if compared else []
         figures = measured(pipeline, gate, arms, rows, store, load or Load())
+        borne = judged_load(gate.load, url, arms, rows, store) if gate.load else ()
     if meter is not None:
         figures[0]["memory_mb"] = meter.growth_mb()
-    results = tuple(_results(pipeline.answer, gate, figures, _notes(figures[0], rows, meter), rows))
+    results = (*_results(pipeline.answer, gate, figures, _notes(figures[0], rows, meter), rows), *borne)
     if gate.io_contract:
         results += (judged_contract(candidate, serving),)
     _refuse(candidate, results)
