@@ -13,6 +13,7 @@ from sextant_export.store import Store
 from sextant_promote.control import Control
 from sextant_promote.copies import StoreCopy
 from sextant_promote.fleet import Fleet, Server
+from sextant_promote.names import servers_behind
 from sextant_server.address import ServerAddress, read_address, stored_address
 
 
@@ -28,11 +29,11 @@ def fleet_or_none(store: Store, urls: Sequence[str], token: str | None) -> Itera
     """The same; None where nobody named a server and none serves the store."""
     settings = options.settings()
     try:
-        servers = servers_of(store, urls, token, settings)
+        told = _told(store, urls, settings)
     except ServerUnreachable:
         yield None
         return
-    with made_fleet(store, servers) as fleet:
+    with made_fleet(store, _found(told, token)) as fleet:
         yield fleet
 
 
@@ -42,10 +43,24 @@ def made_fleet(store: Store, servers: Sequence[ServerSettings]) -> Fleet:
 
 
 def servers_of(store: Store, urls: Sequence[str], token: str | None, settings: Settings) -> tuple[ServerSettings, ...]:
-    """What is known of the servers at *urls*, or of those that serve *store*; *token* is stronger than a file's."""
+    """
+    What is known of the servers at *urls*, or of those that serve *store*; *token* is stronger than a file's.
+
+    A name that stands for several servers is looked up at each call; ``ServerUnreachable`` where it has no address.
+    """
+    return _found(_told(store, urls, settings), token)
+
+
+def _told(store: Store, urls: Sequence[str], settings: Settings) -> tuple[ServerSettings, ...]:
+    """The servers as they were said, or written down."""
     known = {server.url: server for server in settings.servers}
     named = tuple(known.get(url) or _named(store, url) for url in urls)
-    found = named or settings.servers or (_own(store),)
+    return named or settings.servers or (_own(store),)
+
+
+def _found(told: Sequence[ServerSettings], token: str | None) -> tuple[ServerSettings, ...]:
+    """The servers that those stand for."""
+    found = tuple(server for each in told for server in servers_behind(each))
     return tuple(replace(server, token=token, token_file=None, token_env=None) for server in found) if token else found
 
 

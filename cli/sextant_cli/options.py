@@ -60,6 +60,19 @@ token = click.option(
     show_envvar=True,
     help="Opens the server's control calls; without it, the one that `sextant serve` wrote beside the store.",
 )
+ca = click.option(
+    "--ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="SEXTANT_CA",
+    show_envvar=True,
+    help="PEM file of the authorities to believe over TLS; without it, the system's.",
+)
+caller_token = click.option(
+    "--caller-token",
+    envvar="SEXTANT_CALLER_TOKEN",
+    show_envvar=True,
+    help="What the proxy before the Triton asks of callers; it is sent over TLS alone.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 

@@ -25,12 +25,14 @@ VERSION = "version"
 OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "max_batch_size": "the largest batch that Triton makes of waiting requests (64)",
+        "dynamic_batching": "whether waiting requests are joined at all (true)",
         "max_queue_delay_us": "how long a request may wait for company, in microseconds (500)",
         "instances": "copies of the model in the server (1)",
         "intra_op_thread_count": "threads of each copy (1)",
         "response_cache": "whether Triton may answer equal requests from its cache (false)",
         FLAVOR: "the same as --flavor: which flavour of the model is served",
         "fallback": "whether a model of which no flavour can be converted is served by its own Python (true)",
+        "deterministic": "true: a model's own Python gives equal rows equal answers, so that they may be cached",
         "tolerance": "the largest difference from the original that is allowed, instead of the usual",
         "target": "onnx (the default) or tensorrt",
         "accelerator": "tensorrt: ONNX Runtime hands the graph to TensorRT where the server has it",

@@ -28,6 +28,7 @@ CODES: tuple[tuple[type[errors.SextantError], str], ...] = (
     (errors.ModelStopped, "INVALID_PARAMETER_VALUE"),
     (errors.PickleRefused, "INVALID_PARAMETER_VALUE"),
     (errors.SettingsError, "INVALID_PARAMETER_VALUE"),
+    (errors.LimitsError, "INVALID_PARAMETER_VALUE"),
     (errors.ModelNotReady, "RESOURCE_DOES_NOT_EXIST"),
     (errors.RegistryError, "RESOURCE_DOES_NOT_EXIST"),
     (errors.BreakingChange, "RESOURCE_CONFLICT"),

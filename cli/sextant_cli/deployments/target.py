@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sextant.errors import ServerUnreachable, StoreError
+from sextant.errors import AddressRefused, ServerUnreachable, StoreError
 from sextant_cli.options import DEFAULT_STORE, server_of
 from sextant_client.address import parse
 from sextant_export.store import Store, writing
@@ -101,5 +101,9 @@ def _grpc(url: str) -> str:
     >>> _grpc("localhost:8000")
     'grpc://localhost:8001'
     """
-    scheme, host, port = parse(url if "://" in url else f"http://{url}")
-    return url if scheme == "grpc" else f"grpc://{host}:{port + 1}"
+    address = parse(url if "://" in url else f"http://{url}")
+    if address.secure:
+        raise AddressRefused(
+            f"{url}: models are loaded over plain gRPC: name the Triton itself, not the proxy before it"
+        )
+    return address._replace(scheme="grpc", port=address.port + address.over_http).url

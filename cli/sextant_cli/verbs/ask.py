@@ -23,6 +23,8 @@ from sextant_client.arguments import ask as ask_pipeline
 @options.server
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
 @click.option("--route-key", metavar="TEXT", help="Who asks: one caller stays with one release while another is tried.")
+@options.ca
+@options.caller_token
 @options.as_json
 def ask(
     pipeline: str,
@@ -31,6 +33,8 @@ def ask(
     server_url: str | None,
     timeout_s: float,
     route_key: str | None,
+    ca: Path | None,
+    caller_token: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -38,11 +42,11 @@ def ask(
     Ask a pipeline once.
 
     A value is a list like [1, 2], a word, or @file with a .npy, .npz, .json or .csv file: features=@x.npy. One row
-    gives one answer, several a list. A table is one @file.csv, with a header, or @file.parquet. --server also takes an
-    http:// URL.
+    gives one answer, several a list. A table is one @file.csv, with a header, or @file.parquet. --server also takes
+    http://, and with TLS grpcs:// or https://.
     """
     url, _ = options.server_of(store_path, server_url, None)
-    with Client(url, timeout_s=timeout_s) as client:
+    with Client(url, timeout_s=timeout_s, ca=ca, token=caller_token) as client:
         answers = ask_pipeline(client, pipeline, tensors, route_key=route_key)
     if as_json:
         options.print_json(_plain(answers))

@@ -11,6 +11,7 @@ from sextant.errors import ServerUnreachable, StoreError
 from sextant_cli import options, words
 from sextant_cli.fleet import fleet_or_none
 from sextant_export.store import Store
+from sextant_promote.control import Lookups
 from sextant_promote.fallback import Gpu
 from sextant_promote.status import GraphStatus, MemberStatus, PipelineStatus, ReleaseStatus, ServerStatus
 from sextant_promote.status import status as read_status
@@ -94,6 +95,14 @@ def _now(each: PipelineStatus) -> Iterator[str]:
         yield f"gates: {words.gates(each.gate)}"
     if each.calibration:
         yield f"calibration: {each.calibration}"
+    yield from (f"response cache of {server.url}: {_cache(server.cache)}" for server in each.servers if server.cache)
+
+
+def _cache(lookups: Lookups) -> str:
+    asked = f"{lookups.answered:,} request{'' if lookups.answered == 1 else 's'}"
+    if lookups.answered and not lookups.hits + lookups.misses:
+        return f"it has none, {asked} were computed: start it with --cache-config=local,size=<bytes>"
+    return f"{lookups.hits / (lookups.answered or 1):.0%} of {asked}"
 
 
 def _release(release: ReleaseStatus) -> str:

@@ -24,6 +24,7 @@ from sextant_promote.fleet import Fleet
 from sextant_promote.hooks import Hook
 from sextant_promote.watch import EVERY_S, Notice, Post
 from sextant_promote.watch import watch as keep_watch
+from sextant_promote.watch_metrics import WatchMetrics
 
 SECRET = "SEXTANT_HOOK_SECRET"  # noqa: S105  where it stands, not what it is
 
@@ -67,6 +68,13 @@ def _address(_context: click.Context, _parameter: click.Parameter, text: str | N
     show_default=SECRET,
     help="The environment variable with the secret that MLflow signs its webhook with.",
 )
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    default=lambda: options.settings().watch.metrics,
+    callback=_address,
+    help="Serve metrics for Prometheus there, at GET /metrics: what serves, passes, known cases.",
+)
 @options.model_code
 @click.option("--once", is_flag=True, help="One pass over each pipeline; exit code 1 where one is in trouble.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout.")
@@ -79,6 +87,7 @@ def watch(
     every_s: float,
     hook: tuple[str, int] | None,
     secret_env: str,
+    metrics: tuple[str, int] | None,
     *,
     once: bool,
     as_json: bool,
@@ -91,17 +100,18 @@ def watch(
     brought to the serving release. What is refused is tried once, until it changes. SIGTERM and Ctrl-C end it after the
     step under way.
     """
-    store, bell = Store(store_path), Bell()
+    store, bell, measured = Store(store_path), Bell(), WatchMetrics(Store(store_path))
     post = Post(
         store=store.prepare(),
         registry=Registry(options.tracking(tracking_uri)),
-        fleet=_fleet(store, server_urls, token),
-        told=_json_line if as_json else _line,
+        fleet=measured.seen(_fleet(store, server_urls, token)),
+        told=measured.telling(_json_line if as_json else _line),
+        passed=measured.passed,
         every_s=every_s,
         signing=options.settings().signing,
         making=options.making(**model_code),
     )
-    with _ended_by_signals(bell), _hook(hook, secret_env, bell):
+    with _ended_by_signals(bell), _hook(hook, secret_env, bell), _metrics(metrics, measured):
         if not once:
             click.echo(f"watching {words.several(len(pages), 'page')}, every {every_s:g} s; Ctrl-C ends it", err=True)
         troubled = keep_watch(pages, post, bell, once=once)
@@ -109,13 +119,15 @@ def watch(
 
 
 def _fleet(store: Store, urls: tuple[str, ...], token: str | None) -> Callable[[], Fleet]:
-    """The fleet as it is at each call: a server that ``sextant serve`` starts again has another address."""
+    """The fleet as it is at each call: a server that is started again may have another address, and so may a name."""
     settings = options.settings()
     known: list[tuple[tuple[ServerSettings, ...], Fleet]] = []
 
     def found() -> Fleet:
         servers = servers_of(store, urls, token, settings)
         if not known or known[0][0] != servers:
+            for _, before in known:
+                before.close()
             known[:] = [(servers, made_fleet(store, servers))]
         return known[0][1]
 
@@ -149,6 +161,14 @@ def _hook(address: tuple[str, int] | None, secret_env: str, bell: Bell) -> Itera
     with opened as hook:
         if hook is not None:
             click.echo(f"MLflow may deliver to {hook.url}", err=True)
+        yield
+
+
+@contextmanager
+def _metrics(address: tuple[str, int] | None, measured: WatchMetrics) -> Iterator[None]:
+    with measured.served_at(*address) if address else nullcontext() as url:
+        if url is not None:
+            click.echo(f"metrics at {url}", err=True)
         yield
 
 
