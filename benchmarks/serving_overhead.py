@@ -66,8 +66,8 @@ class Model:
         """
 
 
-def convolutional() -> Model:
-    """3x3 convolutions with pooling: 1.7 million parameters, 0.6 billion products a row."""
+def convolutional(side: int = 128) -> Model:
+    """3x3 convolutions with pooling over *side* squared: 1.7 million parameters, at 128 0.6 billion products a row."""
     random = np.random.default_rng(SEED)
     nodes, weights, channels, tensor = [], [], 1, "x"
     for layer, (width, halved) in enumerate(
@@ -83,7 +83,8 @@ def convolutional() -> Model:
     nodes.append(helper.make_node("GlobalAveragePool", [tensor], ["pooled"]))
     nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"]))
     nodes.append(helper.make_node("MatMul", ["flat", "head"], ["y"]))
-    return Model("convolutional", _graph(nodes, weights, (1, 128, 128), 2), (1, 128, 128), 2, LEAST_RATIO)
+    dims = (1, side, side)
+    return Model("convolutional", _graph(nodes, weights, dims, 2), dims, 2, LEAST_RATIO)
 
 
 def _block(layer: int, tensor: str, *, halved: bool) -> list[onnx.NodeProto]:
