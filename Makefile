@@ -45,7 +45,8 @@ $(READY): pyproject.toml constraints.txt .ci/python
 	@touch $@
 
 # Each flavour's own library, TensorRT's compiler for the CPU, and the linters: the tests convert real models.
-$(WHOLE): $(READY)
+$(WHOLE): $(READY) .ci/packages
+	@.ci/packages
 	@echo "make: installing what the tests need besides (PyTorch, XGBoost, ...: about 2 GB, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
 	@touch $@

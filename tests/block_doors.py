@@ -44,7 +44,8 @@ def through_the_shell(folder):
 def shell(folder, block, parameters):
     (folder / "1").mkdir(exist_ok=True)
     (folder / "1" / "parameters.json").write_text(json.dumps(parameters), encoding="utf-8")
-    args = {"model_name": block, "model_repository": str(folder), "model_version": "1"}
+    name = getattr(block, "__name__", block)
+    args = {"model_name": name, "model_repository": str(folder), "model_version": "1"}
     return Shell(fake_pb_utils, args, BLOCKS.get(block, block))
 
 

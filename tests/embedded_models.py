@@ -77,6 +77,13 @@ def graph(nodes, inputs, outputs, weights=()):
     return model
 
 
+def once_and_twice():
+    """Its rows as they came, in ``y``, and doubled, in ``z``."""
+    nodes = [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("Add", ["x", "x"], ["z"])]
+    shape = (TensorProto.FLOAT, ("rows", 2))
+    return graph(nodes, {"x": shape}, {"y": shape, "z": shape})
+
+
 def write_onnx(store, model, graph_, *, config=TENSORS, batch=8, instances=1, more=""):
     """An ONNX model; gives its version folder."""
     group = f"instance_group {{ kind: KIND_CPU count: {instances} }}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 
@@ -31,8 +33,12 @@ class TritonError(Exception):
 
 
 class InferenceRequest:
-    def __init__(self, tensors):
+    def __init__(self, tensors, asked=()):
         self._tensors = [Tensor(name, np.asarray(array)) for name, array in tensors.items()]
+        self._asked = list(asked)
+
+    def requested_output_names(self):
+        return self._asked
 
     def inputs(self):
         return self._tensors
@@ -52,3 +58,37 @@ class Logger:
     @classmethod
     def log_error(cls, line):
         cls.lines.append(line)
+
+    log_warn = log_error
+
+
+class Metric:
+    """One metric of a family, which must be alive, and written by one thread at a time."""
+
+    def __init__(self, family, labels):
+        self._family, self._key = weakref.ref(family), (family.name, frozenset(labels.items()))
+        MetricFamily.written.setdefault(self._key, 0.0)
+
+    def increment(self, amount):
+        assert self._family() is not None, "Triton forgets a metric whose family is gone"
+        assert amount >= 0
+        MetricFamily.written[self._key] += amount
+
+    def set(self, value):
+        MetricFamily.written[self._key] = value
+
+
+class MetricFamily:
+    COUNTER, GAUGE = "counter", "gauge"
+    written: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}  # noqa: RUF012 - one page a server, as in Triton
+
+    def __init__(self, name, description, kind):
+        self.name, self.description, self.kind = name, description, kind
+
+    def Metric(self, labels):  # noqa: N802 - Triton's word
+        return Metric(self, labels)
+
+
+def written(name, **labels):
+    """What the page of metrics says."""
+    return MetricFamily.written[name, frozenset(labels.items())]

@@ -11,7 +11,10 @@ from mlflow import MlflowClient
 from mlflow_server import mlflow_server
 from promotion_stage import Stage, resumed
 from sextant.errors import RegistryError
+from sextant_cli.doctor.settings.registry import REGISTRY
+from sextant_cli.doctor.settings.told import Told
 from sextant_export.registry import Registry
+from sextant_export.settings import Settings
 from sextant_promote.bell import Bell
 from sextant_promote.fleet import Fleet, Server
 from sextant_promote.hooks import Hook
@@ -45,6 +48,19 @@ def test_a_registry_behind_http_gives_the_same_artifact(moved_world, address, tm
     assert remote.fetch(found, tmp_path / "a").digest == here.fetch(found, tmp_path / "b").digest
     with pytest.raises(RegistryError, match=r"no registered model 'forst'; did you mean 'forest'?"):
         remote.resolve("models:/forst@champion")
+
+
+def test_the_doctor_passes_a_registry_on_loopback_that_asks_for_nothing(address, monkeypatch):
+    """Beyond loopback it is a finding: whoever may register a model has his code run."""
+    told = Told(settings=Settings(), registry=address)
+    alone = list(REGISTRY.look(told))
+    monkeypatch.setattr("sextant_cli.doctor.settings.registry.loopback", lambda _: False)
+
+    (found,) = REGISTRY.look(told)
+
+    assert alone == []
+    assert "answers whoever asks, without credentials, and without TLS" in found.found
+    assert "--no-pickle" in found.change
 
 
 def test_a_webhook_wakes_the_watch(moved_world, address):

@@ -219,14 +219,14 @@ def test_two_versions_of_one_model_may_vote_together(moved):
 
 def test_a_rollback_brings_back_how_the_release_was_served(served):
     """Triton keeps one configuration for all versions of a model, and the release after had changed it."""
-    served.promote(served.world.write_spec({"serving": {"instances": 2, "response_cache": True}}))
+    served.promote(served.world.write_spec({"serving": {"instances": 2, "max_queue_delay_us": 300}}))
     twice = served.loaded("ridge")
 
     served.rollback()
 
-    assert (twice.instance_group[0].count, twice.response_cache.enable) == (2, True)
+    assert (twice.instance_group[0].count, twice.dynamic_batching.max_queue_delay_microseconds) == (2, 300)
     once = served.loaded("ridge")
-    assert (once.instance_group[0].count, once.response_cache.enable) == (1, False)
+    assert (once.instance_group[0].count, once.dynamic_batching.max_queue_delay_microseconds) == (1, 0)
 
 
 def test_promoting_an_earlier_page_again_brings_back_how_it_was_served(served):

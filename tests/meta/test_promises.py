@@ -15,7 +15,7 @@ import sextant.errors
 from sextant.errors import SextantError
 
 ROOT = Path(__file__).parents[2]
-TOPS = ("sextant", "client", "export", "promote", "server", "cli", "examples")
+TOPS = ("sextant", "client", "export", "promote", "server", "cli", "loadtest", "examples")
 CODE = [path for top in TOPS for path in (ROOT / top).rglob("*.py")]
 HEAVY = {
     "mlflow",
@@ -28,6 +28,9 @@ HEAVY = {
     "sklearn",
     "matplotlib",
     "click",
+    "opentelemetry",
+    "prometheus_client",
+    "gevent",
 }
 
 
@@ -92,6 +95,7 @@ def test_the_arrows_run_one_way():
         "export": {"sextant_client", "sextant_promote", "sextant_server", "sextant_cli"},
         "promote": {"sextant_server", "sextant_cli"},
         "server": {"sextant_client", "sextant_export", "sextant_promote", "sextant_cli"},
+        "loadtest": {"sextant_cli"},
     }
     wrong = [
         (str(path.relative_to(ROOT)), name)

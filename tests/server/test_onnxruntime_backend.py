@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from tritonclient.grpc import InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from embedded_calls import ask, connect
-from embedded_models import TENSORS, doubling, graph, rows, write_config, write_onnx
+from embedded_calls import ask, connect, tensor
+from embedded_models import TENSORS, doubling, graph, once_and_twice, rows, write_config, write_onnx
 from sextant_server import EmbeddedTriton
 
 pytestmark = pytest.mark.server
@@ -25,6 +26,9 @@ input { name: "x" data_type: TYPE_STRING dims: [1] }
 output { name: "y" data_type: TYPE_STRING dims: [1] }
 """
 WIDE = TENSORS.replace("[2]", "[3]")
+TWO_OUTPUTS = f"""{TENSORS}
+output {{ name: "z" data_type: TYPE_FP32 dims: [2] }}
+"""
 RESHAPED = """
 input { name: "x" data_type: TYPE_FP32 dims: [1] reshape: { shape: [] } }
 output { name: "y" data_type: TYPE_FP32 dims: [1] reshape: { shape: [] } }
@@ -38,6 +42,7 @@ def triton(tmp_path_factory):
     write_onnx(store, "variable", doubling(shape=("rows", "width")), config=VARIABLE, more="dynamic_batching {}")
     write_onnx(store, "text", _identity_of_text(), config=TEXT)
     write_onnx(store, "reshaped", doubling(shape=("rows",)), config=RESHAPED)
+    write_onnx(store, "two-outputs", once_and_twice(), config=TWO_OUTPUTS, more=BATCHING)
     write_onnx(store, "too-wide", doubling(), config=WIDE)
     truncated = write_onnx(store, "truncated", doubling()) / "model.onnx"
     truncated.write_bytes(truncated.read_bytes()[:50])
@@ -76,6 +81,24 @@ def test_concurrent_requests_are_batched_and_each_gets_its_own_rows(triton):
         np.testing.assert_array_equal(answer, 2 * array)
     assert statistics.inference_count == 32
     assert statistics.execution_count < 32
+
+
+def test_callers_in_one_batch_each_get_the_outputs_that_they_asked_for(triton):
+    asked = [["y"], ["z"], ["y", "z"], None] * 4
+
+    def answer(names):
+        outputs = names and [InferRequestedOutput(name) for name in names]
+        with connect(triton) as client:
+            result = client.infer("two-outputs", [tensor("x", rows(1))], outputs=outputs)
+        return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(answer, asked))
+
+    for names, given in zip(asked, answers, strict=True):
+        assert set(given) == set(names or ["y", "z"])
+        for name, array in given.items():
+            np.testing.assert_array_equal(array, rows(1) * {"y": 1, "z": 2}[name])
 
 
 def test_concurrent_requests_of_different_widths_are_all_answered(triton):

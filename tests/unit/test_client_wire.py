@@ -109,7 +109,10 @@ def test_an_http_reply_may_hold_json_instead_of_binary_tensors():
         ("INVALID_ARGUMENT", "unexpected shape", errors.RequestRefused),
         (400, "unexpected shape", errors.RequestRefused),
         (413, "the body is larger than allowed", errors.RequestRefused),
+        (413, "", errors.RequestRefused),
         ("RESOURCE_EXHAUSTED", "Received message larger than max", errors.RequestRefused),
+        ("UNKNOWN", "Received http2 header with status: 413", errors.RequestRefused),
+        ("UNAVAILABLE", "Received http2 header with status: 502", errors.ServerUnreachable),
         (504, "upstream took too long", errors.DeadlineExceeded),
         (401, "who are you", errors.AccessDenied),
         ("CANCELLED", "Channel closed!", errors.ServerUnreachable),
@@ -138,6 +141,7 @@ def test_a_failure_is_told_without_tritons_trimmings():
     [
         ("NOT_FOUND", "Request for unknown model: 'locate' is not found", ": `sextant status` lists what is served"),
         ("UNAVAILABLE", "This protocol is restricted, expecting header 'x'", ": give the server's token"),
+        ("UNAUTHENTICATED", "Received http2 header with status: 401", ": the proxy asks for a caller's token"),
     ],
 )
 def test_where_triton_only_says_what_is_wrong_we_say_what_to_do(status, sentence, advice):
@@ -156,6 +160,8 @@ def test_a_failure_in_a_split_batch_says_which_rows():
         ("grpc://127.0.0.1:8001", Address("grpc", "127.0.0.1", 8001)),
         ("http://triton.example:80/", Address("http", "triton.example", 80)),
         ("http://[::1]:8000", Address("http", "::1", 8000)),
+        ("grpcs://models.example", Address("grpcs", "models.example", 443)),
+        ("https://models.example:8443", Address("https", "models.example", 8443)),
     ],
 )
 def test_an_address_is_a_scheme_a_host_and_a_port(url, address):
@@ -167,11 +173,12 @@ def test_an_address_is_a_scheme_a_host_and_a_port(url, address):
     [
         "",
         "localhost:8001",
-        "https://a:1",
+        "ftp://a:1",
         "http://a",
         "grpc://:1",
         "http://a:x",
         "http://a:1/v2",
+        "https://a/v2",
         "http://[a:1",
     ],
 )

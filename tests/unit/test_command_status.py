@@ -10,7 +10,7 @@ from sextant_cli.command import run
 from sextant_cli.verbs.status import _words as told
 from sextant_export.config import CANDIDATE, RELEASE, write_config
 from sextant_export.store import CONFIG, Store
-from sextant_promote.control import Control
+from sextant_promote.control import Control, Lookups
 from sextant_promote.lease import lease
 from sextant_promote.pruning import prune
 from sextant_promote.status import PipelineStatus, ServerStatus, status
@@ -101,3 +101,22 @@ def test_a_canary_and_whoever_is_at_work_are_told(store):
     assert lines[2] == "  canary: r2 is tried beside r1"
     assert lines[3].startswith("  at work: process ")
     assert prune(store, keep=0).kept == {"locate": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("lookups", "said"),
+    [
+        (Lookups(answered=1200, hits=996, misses=204), "83% of 1,200 requests"),
+        (Lookups(answered=0, hits=0, misses=0), "0% of 0 requests"),
+        (
+            Lookups(answered=3, hits=0, misses=0),
+            "it has none, 3 requests were computed: start it with --cache-config=local,size=<bytes>",
+        ),
+    ],
+)
+def test_what_the_response_cache_saves_is_told_and_a_server_without_one_too(lookups, said):
+    server = ServerStatus(url="grpc://one:8001", release=3, cache=lookups)
+    found = PipelineStatus(pipeline="locate", promoted=3, serving=3, releases=(), servers=(server,))
+
+    assert f"  response cache of grpc://one:8001: {said}" in list(told((found,)))
+    assert found.to_dict()["servers"][0]["cache"] == lookups._asdict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from sextant.blocks import BLOCKS
@@ -15,6 +16,7 @@ from sextant_export.config import (
     ensemble_config,
     onnx_config,
     read_config,
+    set_serving,
     tensorrt_config,
     write_config,
 )
@@ -24,6 +26,40 @@ from sextant_export.wiring import EnsembleStep
 SERVING = Serving(max_batch_size=32, max_queue_delay_us=250, instances=3, intra_op_thread_count=2)
 X, Y = Tensor("x", "FP32", (24,)), Tensor("y", "FP32", (2,))
 LATER = ("model_metrics",)
+WRITTEN = """\
+name: "m"
+version_policy {
+  specific {
+    versions: 1
+  }
+}
+max_batch_size: 64
+input {
+  name: "x"
+  data_type: TYPE_FP32
+  dims: 24
+}
+output {
+  name: "y"
+  data_type: TYPE_FP32
+  dims: 2
+}
+instance_group {
+  count: 1
+}
+dynamic_batching {
+  max_queue_delay_microseconds: 500
+}
+parameters {
+  key: "intra_op_thread_count"
+  value {
+    string_value: "1"
+  }
+}
+backend: "onnxruntime"
+response_cache {
+}
+"""
 
 
 def every_kind() -> list[ModelConfig]:
@@ -132,10 +168,27 @@ def test_twins_serve_the_same_versions():
     assert (configs.versions, configs.plans) == ({4, 9}, {"8.9": "model.sm89.plan"})
 
 
-def test_only_members_are_cached():
+@pytest.mark.parametrize("made", [every_kind()[0], every_kind()[3]], ids=["graph", "plans"])
+def test_what_is_not_to_be_batched_answers_each_request_by_itself(made):
+    set_serving(made, Serving(dynamic_batching=False, instances=4, intra_op_thread_count=3))
+
+    assert not made.HasField("dynamic_batching")
+    assert made.instance_group[0].count == 4
+    assert made.parameters["intra_op_thread_count"].string_value == "3" or made.platform == "tensorrt_plan"
+
+
+def test_settings_that_a_page_does_not_name_are_written_as_ever():
+    """A store made before they were there is not changed by them."""
+    written = text_format.MessageToString(onnx_config("m", [X], [Y], Serving(), [1]))
+
+    assert written == WRITTEN
+
+
+def test_no_step_of_a_pipeline_is_cached_by_itself():
+    """Another pipeline may ask a member for fewer outputs, and Triton's cache would give those to both."""
     cached = Serving(response_cache=True)
 
-    assert onnx_config("m", [X], [Y], cached, [1]).response_cache.enable
+    assert not onnx_config("m", [X], [Y], cached, [1]).response_cache.enable
     assert not block_config("b", BLOCKS["scale"], cached, [1]).response_cache.enable
 
 

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 import sextant.errors
 from sextant.errors import (
     InputRefused,
+    LimitsError,
     MissingExtra,
     ModelStopped,
     ParityError,
@@ -105,12 +106,13 @@ MADE = {
     InputRefused: lambda: InputRefused("x", "FP32", "BOOL"),
     MissingExtra: lambda: MissingExtra("server", "run-local"),
     SettingsError: lambda: SettingsError(("registry: expected a text",)),
+    LimitsError: lambda: LimitsError(("limits.p95_ms: expected a number",)),
     ModelStopped: lambda: ModelStopped("too far", limit="cpu"),
     PickleRefused: lambda: PickleRefused("a pickle", files=("model.pkl",)),
     TrialFailed: lambda: TrialFailed("taken back", verdict=None),
 }
 OURS_ALONE = {"SextantError", "CovarianceError", "FusionError", "SurveyError", "ClientError", "ModelFailed"}
-OURS_ALONE |= {"ExportError", "ServerError", "LaunchRefused", "ServerDied"}
+OURS_ALONE |= {"LoadTestError", "ExportError", "ServerError", "LaunchRefused", "ServerDied"}
 
 
 @pytest.mark.parametrize("name", sorted(n for n, v in vars(sextant.errors).items() if isinstance(v, type)))

@@ -120,6 +120,11 @@ def test_the_object_is_frozen():
             True,
             "serving.instances: expected a whole number at least 1 and at most 256, got True",
         ),
+        (
+            "serving/dynamic_batching",
+            False,
+            "serving.max_queue_delay_us: nothing waits for company where dynamic_batching is false; drop one",
+        ),
         ("serving/response_cache", "no", "serving.response_cache: expected true or false, got 'no'"),
         (
             "gate/coverage",

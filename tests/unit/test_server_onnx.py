@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import fake_pb_utils as pb_utils
-from embedded_models import doubling, graph, rows
+from embedded_models import doubling, graph, once_and_twice, rows
 from sextant_server.onnx.execution import Execution
 from sextant_server.onnx.model import OnnxModel
 from sextant_server.onnx.options import session_options
@@ -49,9 +49,11 @@ class Requests:
         self.model = model
 
     def respond(self, *arrays):
-        backend = type("Backend", (), {**vars(pb_utils), "get_input_tensor_by_name": staticmethod(_by_name)})
-        execution = Execution(backend, self)
-        return execution.respond([pb_utils.InferenceRequest({"x": array}) for array in arrays])
+        return self.asked(*(("y", array) for array in arrays))
+
+    def asked(self, *named):
+        """As ``respond``, each array with the names of the outputs that are asked for."""
+        return Execution(pb_utils, self).respond([pb_utils.InferenceRequest({"x": array}, y) for y, array in named])
 
     def run(self, feed):
         self.runs += 1
@@ -59,10 +61,6 @@ class Requests:
 
     def __getattr__(self, name):
         return getattr(self.model, name)
-
-
-def _by_name(request, name):
-    return next((tensor for tensor in request.inputs() if tensor.name() == name), None)
 
 
 def test_a_model_that_fits_its_configuration_runs(load):
@@ -169,6 +167,18 @@ def test_a_batch_of_requests_is_one_run(load):
     assert requests.runs == 1
     for response, array in zip(responses, arrays, strict=True):
         np.testing.assert_array_equal(response.arrays()["y"], 2 * array)
+
+
+@pytest.mark.parametrize("asked", ["y", "z", "yz"])
+def test_only_the_outputs_that_were_asked_for_are_handed_over(load, asked):
+    model = load(once_and_twice(), output=[tensor("y", [2]), tensor("z", [2])])
+    requests = Requests(model)
+
+    (alone,) = requests.asked((asked, rows(1)))
+    first, second = requests.asked((asked, rows(1)), ("yz", rows(2, seed=8)))
+
+    assert set(alone.arrays()) == set(first.arrays()) == set(asked)
+    np.testing.assert_array_equal(second.arrays()["z"], 2 * rows(2, seed=8))
 
 
 def test_requests_of_different_shapes_are_run_apart(load):

@@ -61,7 +61,9 @@ def test_the_documented_page_is_read_whole(folder):
         private_key=here / "keys/release.pem", public_key=here / "keys/release.pub", required=True
     )
     assert settings.limits == Limits(memory_mb=8192, seconds=600)
-    assert settings.watch == Watch(poll_s=15.0, hook="127.0.0.1:8020", secret_env="MLFLOW_WEBHOOK_SECRET")
+    assert settings.watch == Watch(
+        poll_s=15.0, hook="127.0.0.1:8020", secret_env="MLFLOW_WEBHOOK_SECRET", metrics="127.0.0.1:8003"
+    )
 
 
 def test_every_key_is_documented():
@@ -114,7 +116,11 @@ def test_every_key_is_documented():
             {"watch": {"hook": "0.0.0.0:8020"}},
             "watch.secret_env: missing: MLflow's calls on `hook` could not be told from anybody's",
         ),
-        ({"watch": "often"}, "watch: expected a mapping of poll_s, hook, secret_env"),
+        (
+            {"watch": {"metrics": 8003}},
+            "watch.metrics: expected host:port, for Prometheus to read metrics from, got 8003",
+        ),
+        ({"watch": "often"}, "watch: expected a mapping of poll_s, hook, secret_env, metrics"),
     ],
 )
 def test_a_problem_is_said_with_its_address(page, complaint):
