@@ -38,6 +38,8 @@ from sextant_server import EmbeddedTriton
 from tried_sums import CANARY, CANDIDATE, SERVING, WAITS_US, Callers, heard_at, page, register
 
 pytestmark = pytest.mark.e2e
+BETWEEN = pytest.mark.filterwarnings("ignore:unclosed .socket:ResourceWarning")
+"""An interrupt may come where the standard library has made a socket, and nobody holds it yet."""
 
 
 class Tried:
@@ -191,6 +193,7 @@ def test_what_nobody_asks_is_undecided(tried):
     assert tried.last()[0].outcome == "refused"
 
 
+@BETWEEN
 def test_ctrl_c_in_the_middle_leaves_what_served(tried):
     """As soon as a caller hears the candidate."""
     before = tried.serving()
@@ -207,6 +210,7 @@ def test_ctrl_c_in_the_middle_leaves_what_served(tried):
     assert (tried.serving(), routed(tried.store, "sums"), heard_at(tried.urls)) == (before, False, {SERVING})
 
 
+@BETWEEN
 def test_what_waits_in_the_router_when_the_trial_ends_is_answered(tried):
     """The candidate that it is meant for stays until then: more callers ask than the router serves at a time."""
     with (
@@ -219,6 +223,7 @@ def test_what_waits_in_the_router_when_the_trial_ends_is_answered(tried):
     assert heard_at(tried.urls) == {SERVING}
 
 
+@BETWEEN
 def test_a_second_ctrl_c_fails_nobody(tried, monkeypatch):
     """It comes when the store says already that the router is gone, and the server does not know yet."""
     load_front, presses = routing.load_front, iter([KeyboardInterrupt])

@@ -57,7 +57,7 @@ class Execution:
 
     def _response(self, request: Any, outputs: Sequence[Array]) -> Any:
         """
-        The outputs that *request* asks for, which are all of them where it names none.
+        The outputs that *request* asks for: all of them where the caller named none, and where an ensemble asks.
 
         Triton drops what was not asked for, but only after it was handed over, which is what costs most here.
         """
