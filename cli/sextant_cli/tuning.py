@@ -46,7 +46,7 @@ _OPTIONS = (
 )
 OF_TUNING = ("objective", "no_write", "triton_home")
 """What these options are called in Python, but for ``tune`` itself."""
-_OF_LOADS = ("shape", "urls", "protocol", "limits_path", "rate_rps", "report_path", "ca", "token")
+_OF_LOADS = ("shape", "urls", "protocol", "limits_path", "rate_rps", "report_path", "ca", "caller_token")
 
 
 def tunable(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,13 +86,16 @@ def tune_page(
     with tuning(pipeline, store, registry, plan, duration_s=duration_s, rows=rows, triton_home=triton_home) as session:
         narrator.say(_announced(session))
         tuned = _told(session, objective, narrator)
-    written = bool(tuned.changes) and not no_write
-    if written:
-        write_settings(path, tuned.changes, pipeline.spec.get("serving") or {})
-    if as_json:
-        options.print_json({"pipeline": pipeline.name, "written": written, **tuned.to_dict()})
-    else:
-        click.echo(f"{table(tuned)}\n\n{_outcome(tuned, path, written=written)}")
+    written = False
+    try:
+        if tuned.changes and not no_write:
+            write_settings(path, tuned.changes, pipeline.spec.get("serving") or {})
+            written = True
+    finally:  # what took minutes to measure is told, also where it cannot be written
+        if as_json:
+            options.print_json({"pipeline": pipeline.name, "written": written, **tuned.to_dict()})
+        else:
+            click.echo(f"{table(tuned)}\n\n{_outcome(tuned, path, written=written)}")
 
 
 def _named(context: click.Context, name: str) -> bool:

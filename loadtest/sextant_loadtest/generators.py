@@ -56,7 +56,8 @@ class Generators:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sextant-load-")))
             stack.callback(self._kill)
             pack_proof(self._folder / "rows.npz", {ROWS: (self._inputs, {})})
-            for number, users in enumerate(shares(self._plan.users, self._plan.processes)):
+            dealt = shares(self._plan.users, self._plan.processes, len(self._plan.urls))
+            for number, users in enumerate(dealt):
                 self._processes.append(self._start(number, users))
             for process in self._processes:
                 self._await_ready(process)
@@ -142,12 +143,16 @@ class Generators:
                         pipe.close()
 
 
-def shares(users: int, processes: int) -> list[int]:
+def shares(users: int, processes: int, protocols: int = 1) -> list[int]:
     """
-    *users* dealt out over *processes*, none of which goes without.
+    *users* dealt out over *processes*, none of which goes without a user of each of so many *protocols*.
 
-    >>> shares(100, 3), shares(2, 5)
-    ([34, 33, 33], [1, 1])
+    A process deals its own users over the protocols, so all but the last have as many of each.
+
+    >>> shares(100, 3), shares(2, 5), shares(7, 2, protocols=2), shares(4, 4, protocols=2)
+    ([34, 33, 33], [1, 1], [4, 3], [2, 2])
     """
-    count = min(users, processes)
-    return [users // count + (place < users % count) for place in range(count)]
+    rounds, over = divmod(users, protocols)
+    count = min(rounds, processes)
+    dealt = [protocols * (rounds // count + (place < rounds % count)) for place in range(count)]
+    return [*dealt[:-1], dealt[-1] + over]

@@ -7,6 +7,7 @@ the release was proven on, which began with the input example that MLflow logged
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -57,7 +58,7 @@ def of_file(path: Path, contract: Contract, spec: Mapping[str, Any]) -> Inputs:
         raise LoadTestError(f"{path}: expected rows in a file of {', '.join(FILES)}")
     try:
         feed = _arrays(path, contract) if path.suffix in (".npz", ".npy") else _columns(path, contract, spec)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise LoadTestError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return Inputs(_require_rows(feed, str(path)), f"{length(feed):,} rows of {path.name}")
 
@@ -83,7 +84,7 @@ def of_release(store: Store, receipt: Receipt) -> Inputs:
     feed: Feed
     if all(block in UNDONE for block in before):
         feeds = [evidence[member][0] for member in receipt.members]
-        feed = _before_blocks(before, receipt, feeds[0], public) if before else _joined(config, feeds)
+        feed = _before_blocks(before, receipt, feeds[0], public) if before else _joined(config, receipt, feeds)
     else:
         feed = imagined([tensor for tensor in public if tensor.name != GROUP], seed=0)
         said = f"made-up rows, for what {receipt.name} was proven on stands behind {before[-1]}: name a file"
@@ -102,10 +103,14 @@ def _before_blocks(before: list[str], receipt: Receipt, feed: Feed, public: list
     return {next(tensor.name for tensor in public if tensor.name != GROUP): rows}
 
 
-def _joined(config: Any, feeds: list[Feed]) -> dict[str, NDArray[Any]]:
+def _joined(config: Any, receipt: Receipt, feeds: list[Feed]) -> dict[str, NDArray[Any]]:
     """The feeds of all members, by the pipeline's names of their tensors, as many rows as all of them have."""
-    called = {own: name for step in config.ensemble_scheduling.step for own, name in step.input_map.items()}
-    named = {called.get(own, own): array for feed in feeds for own, array in feed.items()}
+    maps = {step.model_name: dict(step.input_map) for step in config.ensemble_scheduling.step}
+    graph = {own: name for called in maps.values() for own, name in called.items()}  # which may stand for the members
+    called = [maps.get(fact["model"], graph) for fact in receipt.members.values()]
+    named = {
+        names.get(own, own): array for names, feed in zip(called, feeds, strict=True) for own, array in feed.items()
+    }
     rows = min(map(len, named.values()))
     return {name: array[:rows] for name, array in named.items()}
 
@@ -120,10 +125,10 @@ def _groups(receipt: Receipt, rows: int) -> NDArray[Any]:
 
 
 def _arrays(path: Path, contract: Contract) -> dict[str, NDArray[Any]]:
-    loaded = np.load(path, allow_pickle=False)
-    if path.suffix == ".npy":
-        return {_features(contract): loaded}
-    with loaded:
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {_features(contract): loaded}
         named = {name: loaded[name] for name in loaded.files if name in contract.inputs}
     required = [name for name in contract.inputs if name not in contract.optional]
     missing = [name for name in required if name not in named]
@@ -171,7 +176,7 @@ def _features(contract: Contract) -> str:
 
 
 def _require_rows(feed: dict[str, NDArray[Any]], where: str) -> Feed:
-    counts = {name: len(array) for name, array in feed.items()}
-    if len(set(counts.values())) != 1 or not length(feed):
+    counts = {name: len(array) if array.ndim else 0 for name, array in feed.items()}
+    if len({*counts.values()} - {0}) != 1 or 0 in counts.values():
         raise LoadTestError(f"{where}: expected as many rows of every tensor, one at least, got {counts or 'nothing'}")
     return feed

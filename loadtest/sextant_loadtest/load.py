@@ -12,14 +12,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from math import inf
+from os import fspath
 from typing import Any, TypeAlias
 
 from sextant.answers import Kind, kind
 from sextant.errors import ParametersError
 from sextant_client import Client
+from sextant_client.client import File
 from sextant_export.problem import guess
 from sextant_export.signature import Feed
-from sextant_loadtest.callers import protocol_of
+from sextant_loadtest.callers import class_of, protocol_of
 from sextant_loadtest.curves import CURVES
 from sextant_loadtest.drawing import drawn
 from sextant_loadtest.figures import Figures, Samples
@@ -55,21 +58,25 @@ class LoadPlan:
     timeout_s: float = 10.0
     seed: int = 0
     processes: int = 1
-    ca: str | None = None
+    ca: File | None = None
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("users", "duration_s", "rows", "timeout_s", "processes"):
-            if getattr(self, name) <= 0:
-                raise ParametersError(f"{name}: expected a number above 0, got {getattr(self, name)}")
+        for name in ("users", "duration_s", "rows", "timeout_s", "processes", "rate_rps"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < inf:
+                raise ParametersError(f"{name}: expected a number above 0, got {value}")
         if self.shape not in CURVES:
             raise ParametersError(f"shape: {self.shape!r} is none{guess(self.shape, CURVES)}")
         if not self.urls or len({protocol_of(url) for url in self.urls}) != len(self.urls):
             raise ParametersError(f"urls: expected one of gRPC, one of HTTP, or both, got {', '.join(self.urls)}")
+        if self.users < len(self.urls):
+            raise ParametersError(f"users: expected one for each protocol at least, got {self.users}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the token."""
-        return {**asdict(self), "urls": list(self.urls), "token": None}
+        ca = None if self.ca is None else fspath(self.ca)
+        return {**asdict(self), "urls": list(self.urls), "ca": ca, "token": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +156,10 @@ def load(plan: LoadPlan, inputs: Feed, progress: Progress | None = None) -> Outc
     ``Interrupted``, a ``KeyboardInterrupt`` with the outcome so far, on Ctrl-C.
     """
     answered = _kind(plan, inputs)
-    began, measured = datetime.now(timezone.utc).isoformat(timespec="seconds"), Measurements()
+    measured = Measurements(class_of(answered, protocol_of(url)) for url in plan.urls)
     ended, interruption = DONE, None
     with Generators(plan, inputs, answered) as generators:
+        began = datetime.now(timezone.utc).isoformat(timespec="seconds")
         measured.begin(time.monotonic())
         try:
             for report in generators.reports():
@@ -165,7 +173,7 @@ def load(plan: LoadPlan, inputs: Feed, progress: Progress | None = None) -> Outc
             ended, interruption = INTERRUPTED, error
         for report in generators.stopped():
             measured.take(report)
-    outcome = Outcome(plan=plan, began=began, ended=ended, **measured.summary())
+    outcome = Outcome(plan=plan, began=began, ended=ended, **measured.summary(plan.users if ended == DONE else 0))
     if interruption is not None:
         raise Interrupted(outcome) from interruption
     return outcome

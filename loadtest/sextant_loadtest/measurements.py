@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,8 +18,8 @@ it took, *requests* ``[[class, begun, took_ms, error], ...]`` since the line bef
 """
 UNREACHABLE = "ServerUnreachable"
 RECENT_S = 2.0
-BUSY = 0.9
-"""From this share of a core on a generator measures itself too."""
+BUSY, BUSIEST = 0.9, 0.75
+"""From this share of a core on, in the busiest quarter of its time, a generator measures itself too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,14 @@ class Moment:
 
 
 class Measurements:
-    """All that was reported, from :meth:`begin` on."""
+    """
+    All that was reported, from :meth:`begin` on.
 
-    def __init__(self) -> None:
-        self._parts: dict[str, list[Samples]] = defaultdict(list)
+    *classes* of users are those that were sent: one of which nothing is heard has figures too, of no request.
+    """
+
+    def __init__(self, classes: Iterable[str] = ()) -> None:
+        self._parts: dict[str, list[Samples]] = defaultdict(list, {users: [] for users in classes})
         self._recent: list[tuple[float, float, str]] = []
         self._users: dict[int, int] = {}
         self._busy: dict[int, list[float]] = defaultdict(list)
@@ -92,24 +95,30 @@ class Measurements:
         users = sum(self._users.values())
         return Moment(at_s, users, figures.throughput_rps, figures.p95_ms, self._requests, self._failed)
 
-    def summary(self) -> dict[str, Any]:
-        """The part of an outcome that was measured; it begins with the first request and ends with the last answer."""
-        samples = {users: Samples.joined(parts) for users, parts in sorted(self._parts.items())}
+    def summary(self, users: int = 0) -> dict[str, Any]:
+        """
+        The part of an outcome that was measured; it begins with the first request and ends with the last answer.
+
+        *users* are as many as should have asked at once at some time.
+        """
+        samples = {name: Samples.joined(parts) for name, parts in sorted(self._parts.items())}
         whole = Samples.joined(samples.values())
         seconds = float(np.max(whole.ended_s) - np.min(whole.begun_s)) if len(whole) else 0.0
         return {
             "seconds": seconds,
             "total": Figures.of(whole, seconds),
-            "by_class": {users: Figures.of(each, seconds) for users, each in samples.items()},
+            "by_class": {name: Figures.of(each, seconds) for name, each in samples.items()},
             "sentences": self.sentences,
-            "warnings": tuple(self._warnings()),
+            "warnings": tuple(self._warnings(users)),
             "samples": samples,
             "moments": tuple(self.moments),
         }
 
-    def _warnings(self) -> list[str]:
-        busy = max(map(fmean, self._busy.values()), default=0.0)
-        if busy < BUSY:
-            return []
-        said = f"a generator took {busy:.0%} of a processor core, so part of what was measured is its own work"
-        return [f"{said}: ask with more processes, or from a machine with more cores"]
+    def _warnings(self, users: int) -> Iterator[str]:
+        busy = max((float(np.quantile(shares, BUSIEST)) for shares in self._busy.values()), default=0.0)
+        if busy >= BUSY:
+            said = f"a generator took {busy:.0%} of a processor core, so part of what was measured is its own work"
+            yield f"{said}: ask with more processes, or from a machine with more cores"
+        most = max((moment.users for moment in self.moments), default=0)
+        if most < users:
+            yield f"no more than {most} of {users} users were there at once: let the load last longer"

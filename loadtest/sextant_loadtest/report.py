@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.metadata import version
-from os import cpu_count
 from pathlib import Path
 
 from sextant.errors import LoadTestError
 from sextant_loadtest.limits import Limits
-from sextant_loadtest.load import DONE
+from sextant_loadtest.load import INTERRUPTED
 from sextant_loadtest.plots import drawings
 from sextant_loadtest.table import error_lines, figure_rows, limit_rows
 from sextant_loadtest.verdict import Verdict
@@ -32,14 +32,19 @@ tr.missed td { color: #b03a48; font-weight: 600; } svg { width: 100%; height: au
 
 def write_report(path: Path, verdict: Verdict, limits: Limits, inputs: str) -> None:
     """
-    Write the page of *verdict* to *path*; *inputs* says what was asked with.
+    Write the page of *verdict* to *path*, in one step; *inputs* says what was asked with.
 
-    ``LoadTestError`` where it cannot be written.
+    ``LoadTestError`` where it cannot be written; what was there before then stays.
     """
+    place = path.resolve()
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
-        path.write_text(page(verdict, limits, inputs), encoding="utf-8")
+        partial.write_text(page(verdict, limits, inputs), encoding="utf-8")
+        partial.replace(place)
     except OSError as error:
         raise LoadTestError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def page(verdict: Verdict, limits: Limits, inputs: str) -> str:
@@ -52,7 +57,7 @@ def page(verdict: Verdict, limits: Limits, inputs: str) -> str:
 
 def _parts(verdict: Verdict, limits: Limits, inputs: str) -> Iterator[str]:
     outcome = verdict.outcome
-    how = "passed" if verdict.passed else "failed" if outcome.ended == DONE or verdict.judged else "none"
+    how = "passed" if verdict.passed else "none" if outcome.ended == INTERRUPTED else "failed"
     yield f'<p class="verdict {how}">{escape(str(verdict))}</p>'
     yield "".join(f'<p class="facts">{escape(line)}</p>' for line in _facts(verdict, inputs))
     yield "".join(f"<p><b>Doubtful:</b> {escape(warning)}.</p>" for warning in outcome.warnings)
@@ -76,7 +81,7 @@ def _facts(verdict: Verdict, inputs: str) -> Iterator[str]:
     )
     yield f"Rows: {inputs}, drawn with seed {plan.seed}. A request had {plan.timeout_s:g} s."
     yield (
-        f"Asked from {platform.node()}, {cpu_count()} cores, by {plan.processes} "
+        f"Asked from {platform.node()}, {os.cpu_count()} cores, by {plan.processes} "
         f"{'process' if plan.processes == 1 else 'processes'} of Locust {version('locust')}, "
         f"Sextant {version('triton-sextant')}."
     )

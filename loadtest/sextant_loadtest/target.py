@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,13 +125,11 @@ def _started(target: Target, store: Store, narrator: Narrator) -> Iterator[Embed
         there = ", ".join(pipelines(store)) or "nothing"
         said = f"{store.root} serves {there}, and no {target.name}{guess(target.name, pipelines(store))}"
         raise LoadTestError(f"{said}: promote it, or name a server that serves it")
-    with narrator.step("start Triton") as step:
-        triton = EmbeddedTriton(store.root).start()
-        step.result(f"the embedded one, for this load alone, {triton.address.grpc}")
-    try:
+    with ExitStack() as stack:
+        with narrator.step("start Triton") as step:
+            triton = stack.enter_context(EmbeddedTriton(store.root))
+            step.result(f"the embedded one, for this load alone, {triton.address.grpc}")
         yield triton
-    finally:
-        triton.stop()
 
 
 def _urls(address: ServerAddress, protocol: str) -> tuple[str, ...]:
@@ -150,3 +148,8 @@ def _receipt(name: str, store: Store) -> Receipt | None:
 def over(urls: Sequence[str], protocol: str) -> list[str]:
     """Those of *urls* at which another protocol is spoken than *protocol* says."""
     return [url for url in urls if protocol_of(url) not in PROTOCOLS[protocol]]
+
+
+def unnamed(urls: Sequence[str], protocol: str) -> list[str]:
+    """What is to be spoken by *protocol*, and at none of *urls*."""
+    return [each for each in PROTOCOLS[protocol] if each not in map(protocol_of, urls)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sextant_loadtest.figures import DIGITS
 from sextant_loadtest.limits import Limits
 from sextant_loadtest.load import DONE, LOST, Outcome
 
@@ -25,7 +26,7 @@ class Judged:
             "users": self.users,
             "figure": self.figure,
             "wanted": self.wanted,
-            "measured": None if self.measured is None else round(self.measured, 6),
+            "measured": None if self.measured is None else round(self.measured, DIGITS),
             "passed": self.passed,
         }
 
@@ -50,7 +51,7 @@ class Verdict:
             return f"{plan.pipeline}: NOT within limits: the server went away {when}"
         if self.outcome.ended != DONE:
             return f"{plan.pipeline}: interrupted {when}, so there is no verdict"
-        if not self.judged:
+        if not self.outcome.total.requests:
             return f"{plan.pipeline}: no request ended in {plan.duration_s:g} s, so there is nothing to judge"
         if missed:
             return f"{plan.pipeline}: NOT within limits: {missed} of {len(self.judged)} missed"
@@ -68,14 +69,14 @@ class Verdict:
 
 
 def judge(outcome: Outcome, limits: Limits) -> Verdict:
-    """The *outcome* held against *limits*: each class of users that asked, by itself."""
+    """The *outcome* held against *limits*: each class of users by itself. One that asked nothing keeps to none."""
     judged = [
         Judged(
             users=users,
             figure=name,
             wanted=str(limit),
             measured=(measured := getattr(figures, name)),
-            passed=measured is not None and limit.holds(measured),
+            passed=figures.requests > 0 and measured is not None and limit.holds(measured),
         )
         for users, figures in outcome.by_class.items()
         for name, limit in limits.of(users).items()

@@ -68,11 +68,11 @@ def test_refusals_are_counted_and_fail_the_verdict(triton):
 
 
 def test_a_pace_is_kept_to_by_each_user_in_each_process(triton):
-    """Three users that ask four times a second each, dealt over two processes: at most twelve a second."""
-    outcome = load(plan(triton, "double", users=3, rate_rps=4.0, processes=2, duration_s=2.0), FEATURES)
+    """Four users that ask four times a second each, dealt over two processes: at most sixteen a second."""
+    outcome = load(plan(triton, "double", users=4, rate_rps=4.0, processes=2, duration_s=2.0), FEATURES)
 
-    assert 3 <= outcome.total.requests <= 3 * (4 * 2 + 1)
-    assert outcome.total.under_way < 3
+    assert 4 <= outcome.total.requests <= 4 * (4 * 2 + 1)
+    assert outcome.total.under_way < 4
 
 
 def test_over_tls_a_load_is_put_on_a_proxy(triton, tmp_path):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sextant.errors import LimitsError, ModelFailed, ParametersError
+from sextant.errors import LimitsError, LoadTestError, ModelFailed, ParametersError
 from sextant_export.gate import LOADS, SHAPES
 from sextant_loadtest.answers import require_sound
 from sextant_loadtest.curves import CURVES, users_at
@@ -20,7 +24,7 @@ from sextant_loadtest.generators import shares
 from sextant_loadtest.limits import Limits, read_limits
 from sextant_loadtest.load import DONE, INTERRUPTED, LOST, LoadPlan, Outcome
 from sextant_loadtest.measurements import Measurements
-from sextant_loadtest.report import page
+from sextant_loadtest.report import page, write_report
 from sextant_loadtest.table import table
 from sextant_loadtest.verdict import judge
 
@@ -39,9 +43,9 @@ def report(at, requests, *, process=0, users=2, busy=0.1, sentences=None):
     }
 
 
-def outcome(rows, ended=DONE, busy=0.1):
+def outcome(rows, ended=DONE, busy=0.1, classes=()):
     """What a load of *rows* of ``(begun, took_ms, error)`` comes to."""
-    measured = Measurements()
+    measured = Measurements(classes)
     measured.begin(100.0)
     requests = [(GRPC, 100.0 + begun, took, error) for begun, took, error in rows]
     measured.take(report(110.0, requests, busy=busy, sentences={"ServerBusy": "its queue is full"}))
@@ -114,6 +118,15 @@ def test_users_of_several_processes_add_up():
     assert (sum(shares(100, 3)), shares(1, 4)) == (100, [1])
 
 
+@pytest.mark.parametrize(("users", "processes"), [(2, 8), (4, 4), (7, 3), (101, 2)])
+def test_in_every_process_there_is_a_user_of_each_protocol(users, processes):
+    """A process deals its own users out: of one user each, all would speak the same."""
+    dealt = shares(users, processes, protocols=2)
+
+    assert (sum(dealt), min(dealt) >= 2, len(dealt) <= processes) == (users, True, True)
+    assert sum((each + 1) // 2 for each in dealt) == (users + 1) // 2
+
+
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
@@ -163,6 +176,10 @@ def test_an_answer_of_another_kind_is_no_answer(kind):
         ({"shape": "spyke"}, "shape: 'spyke' is none; did you mean 'spike'?"),
         ({"urls": ()}, "urls: expected one of gRPC, one of HTTP, or both"),
         ({"urls": ("grpc://a:1", "grpc://b:1")}, "urls: expected one of gRPC"),
+        ({"urls": ("grpc://a:1", "http://b:1"), "users": 1}, "users: expected one for each protocol at least, got 1"),
+        ({"duration_s": float("nan")}, "duration_s: expected a number above 0, got nan"),
+        ({"duration_s": float("inf")}, "duration_s: expected a number above 0, got inf"),
+        ({"rate_rps": 0.0}, "rate_rps: expected a number above 0, got 0.0"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(facts, said):
@@ -173,9 +190,10 @@ def test_a_plan_that_cannot_be_is_refused(facts, said):
 
 
 def test_a_token_is_in_no_outcome():
-    plan = LoadPlan(pipeline="locate", urls=("grpcs://models.example",), token="s3cret")
+    plan = LoadPlan(pipeline="locate", urls=("grpcs://models.example",), ca=Path("ca.pem"), token="s3cret")
 
     assert "s3cret" not in json.dumps(plan.to_dict()) + repr(plan)
+    assert plan.to_dict()["ca"] == "ca.pem"
 
 
 def limits(tmp_path, text):
@@ -271,6 +289,80 @@ def test_a_load_in_which_nothing_was_asked_is_no_pass():
     assert not verdict.passed
     assert "nothing to judge" in str(verdict)
     assert "nothing to judge" in page(verdict, Limits(), "no rows")
+
+
+def test_users_who_asked_nothing_keep_to_no_limit():
+    """Of one protocol all is well; over the other not one request ended."""
+    silent = "PositionOverHttp"
+    verdict = judge(outcome(HUNDRED, classes=(GRPC, silent)), Limits(every={"error_share": 1, "p95_ms": 500}))
+
+    assert {(each.users, each.figure): each.passed for each in verdict.judged} == {
+        (GRPC, "p95_ms"): True,
+        (GRPC, "error_share"): True,
+        (silent, "p95_ms"): False,
+        (silent, "error_share"): False,
+    }
+    assert str(verdict) == "locate: NOT within limits: 2 of 4 missed"
+    assert silent in table(verdict)
+    assert "nothing to judge" in str(judge(outcome([], classes=(GRPC,)), Limits()))
+
+
+def test_one_error_of_millions_is_not_rounded_away():
+    figures = Figures.of(Samples.of([]), 1.0)
+    many = replace(figures, requests=9_000_000, errors={"ServerBusy": 1})
+
+    assert 0 < many.to_dict()["error_share"] < 1e-6
+
+
+@pytest.mark.parametrize(("ended", "colour"), [(DONE, "passed"), (LOST, "failed"), (INTERRUPTED, "none")])
+def test_the_page_is_of_the_colour_of_its_verdict(ended, colour):
+    """Without a verdict it is neither green nor red, whatever limits were missed until then."""
+    limits = Limits() if ended == DONE else Limits(every={"p95_ms": 1})
+
+    assert f'<p class="verdict {colour}">' in page(judge(outcome(HUNDRED, ended), limits), limits, "rows")
+
+
+def test_where_all_failed_there_is_a_page_too():
+    html = page(judge(outcome([(0.0, 3.0, "ServerBusy")] * 9), Limits()), Limits(), "rows")
+
+    assert "9 x ServerBusy: its queue is full" in html
+
+
+def test_a_page_that_cannot_be_written_is_told_and_leaves_what_was_there(tmp_path, monkeypatch):
+    path, verdict = tmp_path / "load.html", judge(outcome(HUNDRED), Limits())
+    write_report(path, verdict, Limits(), "rows")
+    before = path.read_text()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+
+    with pytest.raises(LoadTestError, match="load.html cannot be written: No space left on device"):
+        write_report(path, verdict, Limits(), "other rows")
+    assert (path.read_text(), [each.name for each in tmp_path.iterdir()]) == (before, ["load.html"])
+
+
+def test_a_spike_that_never_came_makes_its_figures_doubtful():
+    """Fewer users were there at once than the plan says."""
+    measured = Measurements()
+    measured.begin(0.0)
+    measured.take(report(1.0, [], users=10))
+
+    assert measured.summary(10)["warnings"] == ()
+    assert measured.summary(100)["warnings"] == (
+        "no more than 10 of 100 users were there at once: let the load last longer",
+    )
+
+
+def test_a_generator_that_was_busy_in_a_spike_alone_is_told_too():
+    measured = Measurements()
+    measured.begin(0.0)
+    for at in range(30):
+        measured.take(report(float(at), [], busy=0.99 if 10 <= at < 20 else 0.2))
+
+    (warning,) = measured.summary()["warnings"]
+    assert warning.startswith("a generator took 99% of a processor core")
 
 
 def test_a_generator_that_had_no_time_left_makes_its_figures_doubtful():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from sextant.errors import MissingExtra
-from sextant_export.gate import Limit, gate_of
+from sextant.errors import MissingExtra, PromoteError
+from sextant_export.gate import Limit, LoadGate, gate_of
 from sextant_export.problems import problems
 from sextant_promote.gates import load_test
 
@@ -69,6 +74,31 @@ def test_there_have_to_be_rows_to_ask_with():
     found = [str(each) for each in problems({**without, "gate": {"load": {"p95_ms": {"at_most": 9}}}})]
 
     assert "gate: nothing to measure load on: name known cases under calibration, or rows under gate.data" in found
+
+
+@pytest.mark.parametrize("printed", ["lost", "done"])
+def test_a_server_that_went_away_is_no_pass_whatever_the_limits_are(monkeypatch, printed):
+    """The candidate was asked until nobody answered; a share of errors that is allowed is no verdict on that."""
+    outcome = {
+        "ended": printed,
+        "total": {"error_share": 0.01, "errors": {"ServerUnreachable": 9}},
+        "sentences": {"ServerUnreachable": "no Triton answers"},
+        "warnings": [],
+    }
+    program = f"print({json.dumps(outcome)!r})"
+    monkeypatch.setattr(load_test, "COMMAND", (sys.executable, "-c", program))
+    gate = LoadGate(users=2, duration_s=1.0, limits={"error_share": Limit(sense="at_most", bound=0.5)})
+    features = {"features": np.zeros((1, 2), np.float32)}
+    arm = SimpleNamespace(receipt=SimpleNamespace(name="locate.r2"), sent=lambda _: features)
+
+    def asked():
+        return load_test.judged_load(gate, "grpc://127.0.0.1:1", [arm], SimpleNamespace(said="9 known cases"), None)
+
+    if printed == "done":
+        assert [each.passed for each in asked()] == [True]
+    else:
+        with pytest.raises(PromoteError, match="gate.load: locate.r2 has no verdict: 9 x ServerUnreachable: no Triton"):
+            asked()
 
 
 def test_without_the_extra_the_line_to_type_is_told(monkeypatch):

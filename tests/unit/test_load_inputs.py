@@ -9,13 +9,17 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sextant.blocks import BLOCKS
 from sextant.errors import DeadlineExceeded, LoadTestError
+from sextant.tensors import Tensor
+from sextant_client.contract import Contract
 from sextant_export.evidence import pack_proof, proof_path
 from sextant_export.receipt import Receipt
 from sextant_export.store import Store
 from sextant_loadtest.events import request_event
-from sextant_loadtest.inputs import of_release
+from sextant_loadtest.inputs import of_file, of_release
+from sextant_loadtest.target import over, unnamed
 
 SCALE = {"width": 3, "offset": 100.0, "divisor": 50.0}
+CONTRACT = Contract("double", {"features": Tensor("features", "FP32", (2,))}, frozenset(), (), 8)
 SCALED = np.random.default_rng(8).uniform(0.1, 2, (16, 3)).astype(np.float32)
 
 
@@ -74,6 +78,49 @@ def test_tensors_of_several_members_go_by_the_pipelines_names(tmp_path):
 
     assert inputs.feed["left"].tolist() == [[0, 1], [2, 3], [4, 5]]
     assert inputs.feed["word"].ravel().tolist() == [b"a", b"b", b"c"]
+
+
+def test_members_who_call_their_tensors_alike_are_each_asked_with_their_own(tmp_path):
+    """And a later block that takes a tensor of that name changes nothing."""
+    feeds = {"one": {"x": np.full((4, 2), 1.0, np.float32)}, "other": {"x": np.full((4, 2), 2.0, np.float32)}}
+    maps = {"one": {"x": "left"}, "other": {"x": "right"}, "locate.fuse": {"x": "fused"}}
+    taken = {"left": ("TYPE_FP32", [2]), "right": ("TYPE_FP32", [2])}
+    inputs = of_release(*released(tmp_path, taken, feeds, ["members"], maps=maps))
+
+    assert {name: rows[0, 0] for name, rows in inputs.feed.items()} == {"left": 1.0, "right": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("rows.npy", b""), ("rows.npz", b"PK\x03\x04 and no more"), ("rows.csv", b""), ("rows.parquet", b"no table")],
+)
+def test_a_file_that_is_not_whole_is_told_by_its_name(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    with pytest.raises(LoadTestError, match=f"{name} cannot be read: "):
+        of_file(path, CONTRACT, {})
+
+
+@pytest.mark.parametrize(
+    ("urls", "protocol", "others", "lacking"),
+    [
+        (["grpc://a:1"], "grpc", [], []),
+        (["grpcs://a", "https://a"], "both", [], []),
+        (["grpc://a:1"], "http", ["grpc://a:1"], ["http"]),
+        (["grpc://a:1"], "both", [], ["http"]),
+    ],
+)
+def test_what_is_named_is_held_against_what_is_to_be_asked(urls, protocol, others, lacking):
+    """Over both protocols one URL is too few: the other would be judged without a request."""
+    assert (over(urls, protocol), unnamed(urls, protocol)) == (others, lacking)
+
+
+def test_an_array_without_rows_is_refused(tmp_path):
+    np.save(tmp_path / "rows.npy", np.float32(1))
+
+    with pytest.raises(LoadTestError, match="expected as many rows of every tensor, one at least, got {'features': 0}"):
+        of_file(tmp_path / "rows.npy", CONTRACT, {})
 
 
 def test_callers_who_say_their_group_say_each_in_turn(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sextant.errors import LoadFailed, LoadTestError
+from sextant.errors import DeadlineExceeded, LoadFailed, LoadTestError
 from sextant_export.pipeline import Serving
 from sextant_loadtest.figures import Figures, Samples
 from sextant_loadtest.load import LoadPlan, Outcome
@@ -185,6 +185,20 @@ def test_what_does_not_load_is_said_and_the_rest_is_measured():
 
     assert tuned.after == Serving(dynamic_batching=False)
     assert "not measured: 2 instances of 1 thread, batches after 500 us: no memory" in table(tuned)
+
+
+def test_a_best_setting_that_does_not_answer_when_it_is_to_be_confirmed_is_not_taken():
+    machine, told = Machine(), []
+
+    def measure(plan, inputs):
+        if told[-1].startswith("now and best") and plan.pipeline != "1 1 True":
+            raise DeadlineExceeded("no answer in 10 s")
+        return machine.measure(plan, inputs)
+
+    tuned = search(machine.bench(measure=measure, tell=lambda *said: told.append(said[-1])), NOW, cores=2)
+
+    assert (tuned.changes, tuned.gain) == ({}, None)
+    assert [*tuned.refused.values()] == ["no answer in 10 s"]
 
 
 def test_a_present_setting_that_does_not_load_ends_it():

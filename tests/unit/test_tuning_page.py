@@ -58,6 +58,14 @@ PAGES = {
         "serving: {\n  instances: 1,  # one\n  max_batch_size: 8,  # eight\n}\n",
         "serving: {\n  instances: 2,  # one\n  max_batch_size: 8, dynamic_batching: false,  # eight\n}\n",
     ),
+    "what goes is last of several lines": (
+        "serving: {\n  instances: 1,  # one\n  max_queue_delay_us: 500  # half\n}\n",
+        "serving: {\n  instances: 2,  # one\n  dynamic_batching: false  # half\n}\n",
+    ),
+    "what goes stands before another's comment": (
+        "serving: {\n  max_queue_delay_us: 500,  # half\n  # as ever\n  instances: 1\n}\n",
+        "serving: {\n  # as ever\n  instances: 2, dynamic_batching: false\n}\n",
+    ),
     "empty": ("serving: {}\nname: p\n", "serving: {instances: 2, dynamic_batching: false}\nname: p\n"),
     "no section": (
         "name: p  # mine\n# the end\n",

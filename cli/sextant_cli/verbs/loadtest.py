@@ -21,7 +21,7 @@ from sextant_loadtest.load import LOST, Interrupted, LoadPlan, Outcome, load
 from sextant_loadtest.measurements import Moment
 from sextant_loadtest.report import write_report
 from sextant_loadtest.table import table
-from sextant_loadtest.target import PROTOCOLS, inputs_of, over, served, target_of
+from sextant_loadtest.target import PROTOCOLS, inputs_of, over, served, target_of, unnamed
 from sextant_loadtest.verdict import Verdict, judge
 
 WITHIN, MISSED, OUT_OF_REACH = 0, 1, 3
@@ -63,25 +63,13 @@ _PLANNED = (
     ),
     click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that ask."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the rows."),
-    click.option(
-        "--ca",
-        type=click.Path(dir_okay=False),
-        envvar="SEXTANT_CA",
-        show_envvar=True,
-        help="PEM file of the authorities to believe over TLS; without it, the system's.",
-    ),
-    click.option(
-        "--caller-token",
-        "token",
-        envvar="SEXTANT_CALLER_TOKEN",
-        show_envvar=True,
-        help="What the proxy before the Triton asks of callers; it is sent over TLS alone.",
-    ),
+    options.ca,
+    options.caller_token,
 )
 
 
 def planned(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say who asks, and how: the fields of a :class:`LoadPlan`."""
+    """The options that say who asks, and how: the fields of a :class:`LoadPlan`, and whose certificates it believes."""
     for option in reversed(_PLANNED):
         command = option(command)
     return command
@@ -92,6 +80,8 @@ def _spoken(context: click.Context, _: click.Parameter, protocol: str | None) ->
     urls = context.params.get("urls", ())
     if protocol is not None and (others := over(urls, protocol)):
         raise click.BadParameter(f"{', '.join(others)} is not asked over {protocol}")
+    if protocol is not None and urls and (lacking := unnamed(urls, protocol)):
+        raise click.BadParameter(f"no URL of {', '.join(lacking)} is named: give --against once more")
     return protocol or "grpc"
 
 
@@ -149,6 +139,8 @@ def loadtest(
     store_path: Path,
     tracking_uri: str,
     report_path: Path | None,
+    ca: Path | None,
+    caller_token: str | None,
     *,
     as_json: bool,
     tune: bool,
@@ -168,11 +160,11 @@ def loadtest(
         tune_page(pipeline, store, tracking_uri, inputs_path, planned, **told, as_json=as_json)
         return WITHIN
     limits = read_limits(limits_path) if limits_path else Limits()
-    target = target_of(pipeline, store)
+    target, registry = target_of(pipeline, store), Registry(options.tracking(tracking_uri))
+    credentials = Credentials(ca, caller_token) if urls else Credentials()  # of a proxy; the store's server has none
     with served(target, store, urls, protocol, narrator) as at:
-        plan = LoadPlan(pipeline=target.name, urls=at, **planned)
-        registry = Registry(options.tracking(tracking_uri))
-        inputs = inputs_of(target, at[0], store, registry, inputs_path, Credentials(plan.ca, plan.token))
+        plan = LoadPlan(pipeline=target.name, urls=at, ca=credentials.ca, token=credentials.token, **planned)
+        inputs = inputs_of(target, at[0], store, registry, inputs_path, credentials)
         narrator.say(f"{plan.users} users, {plan.shape}, for {plan.duration_s:g} s, with {inputs.said}")
         try:
             outcome = _loaded(plan, inputs, narrator)
@@ -198,11 +190,11 @@ def _loaded(plan: LoadPlan, inputs: Inputs, narrator: Narrator) -> Outcome:
 
 
 def _tell(verdict: Verdict, limits: Limits, inputs: Inputs, report_path: Path | None, *, as_json: bool) -> None:
-    if report_path is not None:
-        write_report(report_path, verdict, limits, inputs.said)
+    """The verdict first: what was measured for hours is not lost with a page that cannot be written."""
     if as_json:
         options.print_json({**verdict.to_dict(), "inputs": inputs.said})
-        return
-    click.echo("\n\n".join(filter(None, (table(verdict), str(verdict)))))
+    else:
+        click.echo("\n\n".join(filter(None, (table(verdict), str(verdict)))))
     if report_path is not None:
-        click.echo(f"its page: {report_path}")
+        write_report(report_path, verdict, limits, inputs.said)
+        click.echo(f"its page: {report_path}", err=as_json)

@@ -34,10 +34,11 @@ Task = Mapping[str, Any]
 def main() -> None:
     """Read the task, wait for the word to begin, and ask."""
     task: Task = json.loads(sys.stdin.readline())
-    environment = environment_of(task)
+    environment, stop = environment_of(task), Event()
+    gevent.signal_handler(signal.SIGTERM, stop.set)
     print("ready", flush=True)  # noqa: T201  a line of the protocol
     if sys.stdin.readline():
-        run(environment, task)
+        run(environment, task, stop)
 
 
 def environment_of(task: Task) -> Any:
@@ -61,10 +62,9 @@ def environment_of(task: Task) -> Any:
     return environment
 
 
-def run(environment: Any, task: Task) -> None:
-    """Ask until the time is over, or somebody says stop; what is under way is answered, and reported last."""
-    reporter, stop, parent = Reporter(environment), Event(), os.getppid()
-    gevent.signal_handler(signal.SIGTERM, stop.set)
+def run(environment: Any, task: Task, stop: Event) -> None:
+    """Ask until the time is over, or somebody says *stop*; what is under way is answered, and reported last."""
+    reporter, parent = Reporter(environment), os.getppid()
     runner = environment.create_local_runner()
     runner.start_shape()
     end = time.monotonic() + task["duration_s"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from locust import events
 from locust.exception import StopTest
+from locust.runners import MasterRunner
 
 from sextant.answers import kind
 from sextant.errors import SextantError
@@ -46,6 +47,8 @@ def _begin(environment: Any, **_: Any) -> None:
 
     Where there is nothing to ask, or nobody to answer, the test ends with the reason in Locust's log.
     """
+    if isinstance(environment.runner, MasterRunner):
+        raise StopTest("--master deals its users out before the pipeline was asked what it answers: do without")
     try:
         kind_of, environment.asking = asking_of(environment.parsed_options, environment.host or "")
     except SextantError as error:

@@ -7,6 +7,7 @@ contract, as a program does when it starts; then it asks for rows, and looks at 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from itertools import count
 from typing import Any, ClassVar
 
 import gevent
+import numpy as np
 from locust import User, constant_throughput, task
 from locust.exception import RescheduleTaskImmediately
 
@@ -50,9 +52,17 @@ class Asking:
         """A client of its own for one user."""
         return Client(self.url_of[protocol], timeout_s=self.timeout_s, ca=self.ca, token=self.token)
 
-    def questions(self) -> Iterator[Feed]:
-        """What one more user asks, each of them something else."""
-        return drawn(self.inputs, self.rows, [self.seed, next(self.numbers)])
+    def questions(self, number: int) -> Iterator[Feed]:
+        """What the user of this *number* asks, each of them something else."""
+        return drawn(self.inputs, self.rows, [self.seed, number])
+
+    def phase(self, number: int) -> float:
+        """
+        After which share of the time between two requests the user of this *number* comes in, if it keeps to a rate.
+
+        Each has one of its own: all who began together would ask together ever after.
+        """
+        return float(np.random.default_rng([self.seed, number]).random())
 
 
 class PipelineUser(User):  # type: ignore[misc]  # Locust has no types here
@@ -65,12 +75,20 @@ class PipelineUser(User):  # type: ignore[misc]  # Locust has no types here
     def on_start(self) -> None:
         """Open the connection and read the contract; where nobody answers, the first request says so."""
         self.asking: Asking = self.environment.asking
-        self.client, self.questions = self.asking.client(self.protocol), self.asking.questions()
+        number = next(self.asking.numbers)
+        self.client, self.questions = self.asking.client(self.protocol), self.asking.questions(number)
         self.pipeline = self.client.pipeline(self.asking.pipeline)
-        if self.asking.rate_rps is not None:
-            self.wait_time = partial(constant_throughput(self.asking.rate_rps), self)
         with suppress(SextantError):
             self.pipeline(**taken(self.asking.inputs, slice(0)))  # of no rows the contract is read, and nothing asked
+        if self.asking.rate_rps is not None:
+            self._come_in(self.asking.phase(number) / self.asking.rate_rps, self.asking.rate_rps)
+
+    def _come_in(self, after_s: float, rate_rps: float) -> None:
+        """Wait for the first request's time, from which on the rate is kept to."""
+        self.wait_time = lambda: after_s
+        self.wait()
+        self._cp_last_run = time.perf_counter()  # Locust's, from which its pace is counted
+        self.wait_time = partial(constant_throughput(rate_rps), self)
 
     def on_stop(self) -> None:
         """Close the connection."""

@@ -91,7 +91,16 @@ def _edits(text: str, section: yaml.MappingNode, changes: Changes) -> Iterator[t
     for key in gone:
         yield _whole(text, section, list(there), key), ""
     if new:
-        yield _added(text, section, new, alone=len(gone) == len(there))
+        bare = len(gone) == len(there) or (list(there)[-1] in gone and _lined(text, section))
+        yield _added(text, section, new, bare=bare)
+
+
+def _lined(text: str, section: yaml.MappingNode) -> bool:
+    """Whether the last key in braces has a line of its own, and the comma above it a comment perhaps, which stay."""
+    if not section.flow_style or len(section.value) < 2:
+        return False
+    (_, before), (last, _) = section.value[-2:]
+    return "\n" in text[before.end_mark.index : last.start_mark.index]
 
 
 def _whole(text: str, section: yaml.MappingNode, keys: list[str], key: str) -> _Place:
@@ -100,20 +109,24 @@ def _whole(text: str, section: yaml.MappingNode, keys: list[str], key: str) -> _
     own, value = section.value[place]
     if section.flow_style:
         if place + 1 < len(keys):
-            return _Place(own.start_mark.index, section.value[place + 1][0].start_mark.index)
-        begin = section.value[place - 1][1].end_mark.index if place else own.start_mark.index
+            following = section.value[place + 1][0].start_mark.index
+            line = text.find("\n", value.end_mark.index, following)
+            kept = text[line:following].lstrip() if line >= 0 else ""  # comments that are the next key's
+            return _Place(own.start_mark.index, following - len(kept))
+        alone = place == 0 or _lined(text, section)
+        begin = own.start_mark.index if alone else section.value[place - 1][1].end_mark.index
         return _Place(begin, value.end_mark.index)
     begin = text.rfind("\n", 0, own.start_mark.index) + 1
     end = text.find("\n", value.end_mark.index)
     return _Place(begin, len(text) if end < 0 else end + 1)
 
 
-def _added(text: str, section: yaml.MappingNode, new: Changes, *, alone: bool) -> tuple[_Place, str]:
-    """What is to be put in for the *new* keys, and where: after those that are there; *alone* where none stays."""
+def _added(text: str, section: yaml.MappingNode, new: Changes, *, bare: bool) -> tuple[_Place, str]:
+    """What is to be put in for the *new* keys, and where: after those that are there; *bare* where no comma is due."""
     if section.flow_style:
         pairs = ", ".join(_pair(key, value) for key, value in new.items())
         at = section.value[-1][1].end_mark.index if section.value else section.start_mark.index + 1
-        return _Place(at, at), pairs if alone else f", {pairs}"
+        return _Place(at, at), pairs if bare else f", {pairs}"
     last, value = section.value[-1]
     end, newline = text.find("\n", value.end_mark.index), _newline(text)
     lines = newline.join(f"{' ' * last.start_mark.column}{_pair(key, value)}" for key, value in new.items())

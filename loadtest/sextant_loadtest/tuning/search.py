@@ -111,8 +111,9 @@ def search(bench: Bench, start: Serving, cores: int) -> Tuned:
     confirmed = None
     if best != start:
         comparisons.append(bench.compare(CONFIRMING, (start, best)))
-        now, then = (trial.merit(bench.objective) for trial in comparisons[-1].trials)
-        best, confirmed = comparisons[-1].taken, gain(then, now)
+        best = comparisons[-1].taken
+        now, *others = (trial.merit(bench.objective) for trial in comparisons[-1].trials)
+        confirmed = next((gain(then, now) for then in others), None)  # none where it could not be asked again
     return Tuned(
         objective=bench.objective,
         before=start,

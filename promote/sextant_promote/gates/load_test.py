@@ -27,6 +27,8 @@ from sextant_promote.gates.result import GateResult, judged
 
 COMMAND = (sys.executable, "-m", "sextant_loadtest")
 _ROWS, _LEEWAY_S = "rows", 120.0
+_WHOLE = "done"
+"""How a load ends that lasted as long as it should, and under which no server went away."""
 
 
 def require_load_test() -> None:
@@ -94,4 +96,6 @@ def _outcome(gate: LoadGate, url: str, arm: Arm, feed: Feed) -> Mapping[str, Any
         said = done.stderr.strip().splitlines()
         raise PromoteError(f"gate.load: {said[-1] if said else f'it ended with code {done.returncode}'}")
     outcome: Mapping[str, Any] = json.loads(done.stdout)
+    if outcome["ended"] != _WHOLE:
+        raise PromoteError(f"gate.load: {arm.receipt.name} has no verdict: {_doubts(outcome) or outcome['ended']}")
     return outcome
