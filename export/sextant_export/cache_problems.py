@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 CACHE = "serving.response_cache"
 PYFUNC = "python_function"
 RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Sampling"}
 )
+"""ONNX's operators that draw, and ONNX Runtime's own, which picks the next words of a text."""
 
 
 def cache_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -92,12 +93,24 @@ def random_nodes(model: onnx.ModelProto) -> tuple[str, ...]:
 
     inner = (body for function in model.functions for node in function.node for body in subgraphs(node))
     places = [*model.functions, *(graph for top in (model.graph, *inner) for graph in graphs(top))]
-    return tuple(sorted({node.op_type for place in places for node in place.node if _draws(node)}))
+    return tuple(sorted({node.op_type for place in places for node in place.node if _draws(node, place)}))
 
 
-def _draws(node: onnx.NodeProto) -> bool:
-    """A dropout with a third input may be told to train, and then drops at random."""
-    return node.op_type in RANDOM or (node.op_type == "Dropout" and any(node.input[2:]))
+def _draws(node: onnx.NodeProto, place: onnx.GraphProto | onnx.FunctionProto) -> bool:
+    """A dropout whose third input is not false for good in its *place* may be told to train, and then drops some."""
+    return node.op_type in RANDOM or (
+        node.op_type == "Dropout" and any(node.input[2:]) and not _is_false(node.input[2], place)
+    )
+
+
+def _is_false(name: str, place: onnx.GraphProto | onnx.FunctionProto) -> bool:
+    """Whether *name* is a constant of *place* that says false."""
+    from onnx import numpy_helper
+
+    constants = [node for node in place.node if node.op_type == "Constant" and name in node.output]
+    weights = [attribute.t for node in constants for attribute in node.attribute if attribute.name == "value"]
+    weights += [weight for weight in getattr(place, "initializer", ()) if weight.name == name]
+    return bool(weights) and not any(numpy_helper.to_array(weight).any() for weight in weights)
 
 
 def _refuse(found: Iterator[Problem] | Sequence[Problem]) -> None:

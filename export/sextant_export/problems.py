@@ -55,10 +55,8 @@ def problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _pipeline_name(value: Any, address: str) -> Iterator[Problem]:
     yield from name(value, address)
-    if isinstance(value, str) and re.search(r"\.r\d+$", value):
-        yield Problem(
-            address, f"{value!r} reads like release {value.rpartition('.')[2]} of another pipeline; rename it"
-        )
+    if isinstance(value, str) and (read := re.search(r"\.(r\d+)(\.cached\.\w+)?$", value)):
+        yield Problem(address, f"{value!r} reads like release {read[1]} of another pipeline; rename it")
 
 
 def _answer(value: Any, address: str) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """
 Live results: some known cases, always the same ones, through what is served under the public name.
 
-They are asked one by one, as callers ask, of one server after the other.
+They are asked one by one, as callers ask, of one server after the other. Where answers are cached, the release is asked
+under its own name: from the cache, every round would be the first one again, whatever became of the models.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from sextant_export.receipt import Receipt, read_receipt
 from sextant_export.registry import Registry
 from sextant_export.store import Store
 from sextant_export.training_step import training_step
+from sextant_promote.canary.routing import routed
 from sextant_promote.results import Result, append_results
 
 AWAY = (ServerUnreachable, DeadlineExceeded, ServerBusy, ModelNotReady)
@@ -75,6 +77,12 @@ def chosen_cases(count: int, rows: int) -> list[int]:
     return sorted(int(case) for case in chosen)
 
 
+def asked_model(store: Store, receipt: Receipt) -> str:
+    """The Triton model that computes what the serving release of *receipt* answers callers with."""
+    cached = receipt.cached and not routed(store, receipt.pipeline)
+    return receipt.name if cached else receipt.pipeline
+
+
 def _results(
     pipeline: Pipeline,
     store: Store,
@@ -89,7 +97,7 @@ def _results(
     made_of = _Makings(store, registry, receipt)
     with ExitStack() as stack:
         clients = [stack.enter_context(Client(url, timeout_s=pipeline.live.timeout_s)) for url in urls]
-        served = [client.pipeline(pipeline.name) for client in clients]
+        served = [client.pipeline(asked_model(store, receipt)) for client in clients]
         for each in served:
             _learn(each, cases)
         for case, (url, ask) in zip(chosen, cycle(zip(urls, served, strict=True)), strict=False):

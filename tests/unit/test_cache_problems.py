@@ -10,11 +10,14 @@ from embedded_models import doubling, graph
 from sextant.errors import PipelineError
 from sextant.tensors import Tensor
 from sextant_export.cache_problems import random_nodes, refuse_open, refuse_unsteady
-from sextant_export.config import ensemble_config
+from sextant_export.config import Configs, ensemble_config
 from sextant_export.placing import front_config, release_configs
 from sextant_export.problems import problems
 from sextant_export.receipt import Receipt
+from sextant_export.store import Store
 from sextant_export.wiring import EnsembleStep
+from sextant_promote.canary.routing import router_config
+from sextant_promote.live import asked_model
 
 pytestmark = pytest.mark.models
 
@@ -55,6 +58,14 @@ def test_a_member_that_always_answers_the_same_may_be_cached(member):
     assert list(problems(page(member))) == []
 
 
+@pytest.mark.parametrize("name", ["locate.r3", "locate.r3.cached.0123456789ab"])
+def test_a_pipeline_is_not_called_like_a_release_of_another(name):
+    """What the repository holds of ``locate`` is found by such names, and taken out by them."""
+    (problem,) = problems({**page("models:/oak@champion"), "name": name})
+
+    assert str(problem) == f"name: {name!r} reads like release r3 of another pipeline; rename it"
+
+
 def test_what_turns_out_to_be_served_by_its_own_python_is_refused_then():
     with pytest.raises(PipelineError, match=r"members.oak.deterministic: missing"):
         refuse_unsteady("oak", None, deterministic=None)
@@ -69,6 +80,26 @@ def dropout(training):
     ratio = helper.make_tensor("ratio", TensorProto.FLOAT, [], [0.5])
     node = helper.make_node("Dropout", ["x", "ratio", "training"], ["y"])
     return graph([node], {"x": SHAPE}, {"y": SHAPE}, [ratio, flag])
+
+
+@pytest.mark.parametrize("constant", [False, True], ids=["weight", "constant"])
+def test_a_dropout_that_is_told_not_to_train_is_none(constant):
+    """As some exporters leave it behind: its third input is there, and says false for good."""
+    quiet = dropout(training=False)
+    if constant:
+        flag = quiet.graph.initializer.pop()
+        quiet.graph.node.insert(0, helper.make_node("Constant", [], [flag.name], value=flag))
+
+    refuse_unsteady("oak", quiet, deterministic=None)
+
+
+def test_a_dropout_that_somebody_else_tells_whether_to_train_is_refused():
+    """Of what is no constant nobody knows what it will say."""
+    told = dropout(training=False)
+    told.graph.initializer.pop()
+    told.graph.input.append(helper.make_tensor_value_info("training", TensorProto.BOOL, []))
+
+    assert random_nodes(told) == ("Dropout",)
 
 
 def noisy():
@@ -87,6 +118,15 @@ def noisy():
 def test_a_graph_that_draws_at_random_is_refused_whatever_the_page_says(made, named):
     with pytest.raises(PipelineError, match=rf"serving.response_cache: oak draws at random \({named}\)"):
         refuse_unsteady("oak", made, deterministic=True)
+
+
+def test_what_picks_words_at_random_is_refused():
+    """ONNX Runtime's own operator, of a domain of its own."""
+    made = onnx.ModelProto()
+    made.CopyFrom(doubling())
+    made.graph.node.add(op_type="Sampling", domain="com.microsoft")
+
+    assert random_nodes(made) == ("Sampling",)
 
 
 def test_a_function_of_a_graph_is_looked_into():
@@ -144,3 +184,15 @@ def test_without_the_cache_nothing_of_it_is_there():
 
     assert not own.HasField("response_cache")
     assert front_config(receipt(cached=False)).ensemble_scheduling == own.ensemble_scheduling
+
+
+def test_known_cases_are_computed_each_time(tmp_path):
+    """From the cache each round would be the first one again; a canary's router asks what has no cache itself."""
+    store, cached = Store(tmp_path).prepare(), receipt(cached=True)
+    store.write_ensemble(front_config(cached))
+    asked = asked_model(store, cached), asked_model(store, receipt(cached=False))
+
+    store.write_configs(Configs(router_config(front_config(cached), candidate=4, version=5)))
+
+    assert asked == ("locate.r3", "locate")
+    assert asked_model(store, cached) == "locate"
