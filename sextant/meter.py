@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from threading import Event, Lock, Thread
 from traceback import format_exc
 from typing import Any, NamedTuple
@@ -53,8 +53,13 @@ class _Kept:
 
     def of(self, one: Series) -> list[float]:
         """What the answers add to a series; nothing where there were none."""
-        came = self.tensors.get(one.tensor)
-        return amounts(one.measure.bounds, one.of(np.concatenate(came))) if came else []
+        came = self._joined.get(one.tensor)
+        return amounts(one.measure.bounds, one.of(came)) if came is not None else []
+
+    @cached_property
+    def _joined(self) -> dict[str, NDArray[Any]]:
+        """Each tensor once, however many series take from it."""
+        return {name: np.concatenate(came) for name, came in self.tensors.items()}
 
 
 class _Line(NamedTuple):

@@ -59,6 +59,11 @@ class Installation:
         """Whether its Python backend reads NumPy 2 arrays; before 2.52 it corrupts them, silently."""
         return self.version >= (2, 52)
 
+    @property
+    def traces_safely(self) -> bool:
+        """Whether it has NVIDIA's mend (server, pull request 8144) of a trace that frees its mutex while it is held."""
+        return self.version >= (2, 58)
+
 
 def find_installation(
     triton_home: str | os.PathLike[str] | None = None,

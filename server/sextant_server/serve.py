@@ -11,6 +11,7 @@ from types import FrameType
 
 from sextant.errors import ServerDied
 from sextant_server.embedded import EmbeddedTriton
+from sextant_server.installation import Installation, find_installation
 from sextant_server.ports import Ports, usual_or_free
 from sextant_server.tracing import Tracing
 
@@ -53,14 +54,14 @@ def serve(
         trace=trace,
     )
     with _asked_to_stop() as stop, triton:
-        for line in _greeting(triton):
+        for line in _greeting(triton, find_installation(triton_home)):
             tell(line)
         _watch(triton, stop, tell)
         tell("finishing what is in flight ...")
     tell("stopped")
 
 
-def _greeting(triton: EmbeddedTriton) -> Iterator[str]:
+def _greeting(triton: EmbeddedTriton, installation: Installation) -> Iterator[str]:
     address = triton.address
     served = [model for model in triton.models if model not in triton.failures]
     yield f"grpc     {address.grpc}"
@@ -69,6 +70,8 @@ def _greeting(triton: EmbeddedTriton) -> Iterator[str]:
     yield f"log      {triton.log}"
     if triton.trace:
         yield f"traces   {triton.trace}"
+        if not installation.traces_safely:
+            yield "         this Triton may end after some thousands of traced requests: docs/traces.md"
     yield f"serving  {', '.join(served) or 'nothing yet: promote a pipeline'}"
     for model, reason in triton.failures.items():
         yield f"NOT served: {model}: {reason}"
