@@ -3,7 +3,8 @@ Every figure this project claims: script after script, each line as it comes, an
 
 Run: ``python benchmarks/figures.py``, every script's quick version; names choose scripts, as in ``figures.py votes
 spectra``, and ``--whole`` measures for as long as the figures in the documentation were. The exit code is 1 where a
-target was missed or a script broke.
+target was missed or a script broke. The first time, ``peers`` installs its environments and ``load_agreement`` fetches
+NVIDIA's ``perf_analyzer`` from the package index, 2 GB into ``var``; each says so.
 """
 
 from __future__ import annotations

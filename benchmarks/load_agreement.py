@@ -13,9 +13,10 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -124,16 +125,30 @@ def served(world: World, pipeline: Any) -> Iterator[str]:
 def compare(
     name: str, url: str, rows: dict[str, np.ndarray], program: PerfAnalyzer, effort: Effort, *, aimed: bool
 ) -> None:
-    """Ours against theirs, for each number of callers, round by round in turns."""
+    """Ours against theirs, for each number of callers, round by round in turns; who was last is first the next time."""
     for degree, callers in CALLERS.items():
-        ours, theirs = [], []
-        for _ in range(effort.rounds):
-            plan = LoadPlan(pipeline=name, urls=(url,), users=callers, duration_s=effort.seconds)
-            ours.append(settled(load(plan, rows)))
-            theirs.append(program.measure(url, name, rows, callers, effort.seconds))
+        plan = LoadPlan(pipeline=name, urls=(url,), users=callers, duration_s=effort.seconds)
+        theirs_asked = partial(program.measure, url, name, rows, callers, effort.seconds)
+        ours, theirs = in_turn(partial(loaded, plan, rows), theirs_asked, effort.rounds)
+        failed = sum(each.failed for each in ours)
+        report(f"load_agreement.{name}.{degree}_{callers}.errors", failed, "requests", target="== 0", ok=not failed)
         for figure, unit in (("throughput_rps", "requests/s"), ("p50_ms", "ms")):
             pairs = [(getattr(own, figure), getattr(other, figure)) for own, other in zip(ours, theirs, strict=True)]
             tell(f"load_agreement.{name}.{degree}_{callers}.{figure}", unit, pairs, aimed=aimed)
+
+
+def in_turn(one: Callable[[], Any], other: Callable[[], Any], rounds: int) -> tuple[list[Any], list[Any]]:
+    """What both give, so many times."""
+    given: list[list[Any]] = []
+    for turn in range(rounds):
+        way = (1, -1)[turn % 2]
+        given.append([ask() for ask in (one, other)[::way]][::way])
+    return [first for first, _ in given], [second for _, second in given]
+
+
+def loaded(plan: LoadPlan, rows: dict[str, np.ndarray]) -> Figures:
+    """What our users see."""
+    return settled(load(plan, rows))
 
 
 def settled(outcome: Outcome) -> Figures:

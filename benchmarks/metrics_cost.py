@@ -1,34 +1,25 @@
 """
 What the blocks' own metrics cost: the demo's ``locate`` with them and without, and one write of Triton's.
 
-Two Tritons serve copies of one store, one of them started with ``SEXTANT_METRICS=off``; 32 callers ask them slice by
-slice in turn, one row a request.  A ratio is the median of those of neighbouring slices, so that a busy moment hits
-both: of requests per second, and of the processor seconds that a request takes in the server and its models.  The write
-is the reason why blocks count by themselves and write about once a second: a block that does nothing else times it.
-What a client's counting of one call takes is timed too.
+Tritons serve copies of one store, every second one of them started with ``SEXTANT_METRICS=off``; 32 callers ask them
+slice by slice in turn, one row a request (in_turn.py says why servers are started anew).  A ratio is the median of
+those of neighbouring slices: of requests per second, and of the processor seconds that a request takes in the server
+and its models.  The write is the reason why blocks count by themselves and write about once a second: a block that does
+nothing else times it.  What a client's counting of one call takes is timed too.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
-import shutil
-import statistics
 import sys
 import tempfile
-import time
 import timeit
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import grpc.aio
 import numpy as np
-import psutil
-from tritonclient.grpc import service_pb2
 
+from in_turn import CALLERS, FULL, QUICK, Effort, Start, in_turn, kept, rate, request
 from report import report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -40,9 +31,9 @@ from sextant_cli.demo.members import BAY
 from sextant_cli.demo.story import NAME, Folder, tell
 from sextant_cli.narrator import Narrator
 from sextant_client import ClientMetrics
-from sextant_server import EmbeddedTriton, ServerAddress
+from sextant_server import EmbeddedTriton
 
-CALLERS, LEAST = 32, 0.97
+LEAST = 0.97
 WITH, WITHOUT = "with", "without"
 WRITES = """
 import time
@@ -72,28 +63,16 @@ KINDS = "COUNTER", "HISTOGRAM"
 """
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How long a slice lasts and how often each is repeated."""
-
-    seconds: float
-    repeats: int
-
-
-FULL, QUICK = Effort(seconds=2.0, repeats=30), Effort(seconds=1.0, repeats=15)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="half as many slices, half as long, and less certain")
+    parser.add_argument("--quick", action="store_true", help="fewer servers, shorter slices, and less certain")
     effort = QUICK if parser.parse_args().quick else FULL
     client_call()
     with tempfile.TemporaryDirectory(prefix="metrics-cost-") as folder:
         one_write(Path(folder) / "writes")
-        survey, told = simulate(), Folder(Path(folder) / "demo")
-        tell(survey, BAY, told, Narrator())
-        with both(told.store, Path(folder)) as servers:
-            compare(servers, request(np.asarray(survey.features[:1], np.float32)), effort)
+        survey, demo = simulate(), Folder(Path(folder) / "demo")
+        tell(survey, BAY, demo, Narrator())
+        compare(demo.store, request(NAME, np.asarray(survey.features[:1], np.float32)), effort)
 
 
 def client_call(calls: int = 100_000) -> None:
@@ -117,73 +96,26 @@ def one_write(store: Path) -> None:
     report("metrics.write.histogram_observation", round(histogram, 1), "us")
 
 
-@contextmanager
-def both(store: Path, folder: Path) -> Iterator[dict[str, ServerAddress]]:
-    """Two Tritons on copies of *store*."""
-    with ExitStack() as stack:
-        servers = {}
-        for way, said in ((WITH, "on"), (WITHOUT, "off")):
-            shutil.copytree(store, folder / way, ignore=shutil.ignore_patterns("server.json", "*.log"))
-            os.environ[VARIABLE] = said
-            servers[way] = stack.enter_context(EmbeddedTriton(folder / way)).address
-        yield servers
+def told(said: str) -> Start:
+    """Starts a server whose blocks are told whether to measure."""
+
+    def start(store: Path) -> EmbeddedTriton:
+        os.environ[VARIABLE] = said
+        return EmbeddedTriton(store)
+
+    return start
 
 
-def compare(servers: dict[str, ServerAddress], message: bytes, effort: Effort) -> None:
+def compare(store: Path, message: bytes, effort: Effort) -> None:
     """Requests per second of both, and the ratios."""
-    slices: dict[str, list[tuple[float, float]]] = {way: [] for way in servers}
-    for repeat in range(effort.repeats + 1):
-        for way, server in servers.items() if repeat % 2 else reversed(servers.items()):
-            measured = measure(server, message, effort.seconds)
-            if repeat:  # the first slice of each warms up
-                slices[way].append(measured)
-    for way, figures in slices.items():
-        report(
-            f"metrics.callers_{CALLERS}.{way}", round(statistics.median(rate for rate, _ in figures), 1), "requests/s"
-        )
-    rate, cpu = (
-        round(statistics.median(a[i] / b[i] for a, b in zip(slices[WITH], slices[WITHOUT], strict=True)), 3)
-        for i in (0, 1)
+    slices = in_turn(store, {WITH: told("on"), WITHOUT: told("off")}, message, effort)
+    for way, measured in slices.items():
+        report(f"metrics.callers_{CALLERS}.{way}", rate(measured), "requests/s")
+    ratio = kept(slices, WITH, WITHOUT)
+    report(
+        f"metrics.callers_{CALLERS}.ratio", ratio.rate, "with / without", target=f">= {LEAST}", ok=ratio.rate >= LEAST
     )
-    report(f"metrics.callers_{CALLERS}.ratio", rate, "with / without", target=f">= {LEAST}", ok=rate >= LEAST)
-    report(f"metrics.callers_{CALLERS}.cpu_ratio", cpu, "with / without")
-
-
-def measure(server: ServerAddress, message: bytes, seconds: float) -> tuple[float, float]:
-    """Requests per second, and processor seconds a request."""
-    began = cpu_s(server.pid)
-    rate = asyncio.run(asked(server.grpc.removeprefix("grpc://"), message, seconds))
-    return rate, (cpu_s(server.pid) - began) / (rate * seconds)
-
-
-def cpu_s(pid: int) -> float:
-    """The seconds that the process *pid* and its children have computed."""
-    process = psutil.Process(pid)
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
-
-
-def request(features: np.ndarray) -> bytes:
-    """One row, as it travels."""
-    message = service_pb2.ModelInferRequest(model_name=NAME, raw_input_contents=[features.tobytes()])
-    message.inputs.add(name="features", datatype="FP32", shape=features.shape)
-    return message.SerializeToString()
-
-
-async def asked(url: str, message: bytes, seconds: float) -> float:
-    """Requests per second of all callers, who ask without a pause."""
-    async with grpc.aio.insecure_channel(url) as channel:
-        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-        answered, begun = 0, time.perf_counter()
-
-        async def call() -> None:
-            nonlocal answered
-            while time.perf_counter() < begun + seconds:
-                await infer(message)
-                answered += 1
-
-        await asyncio.gather(*(call() for _ in range(CALLERS)))
-        return answered / (time.perf_counter() - begun)
+    report(f"metrics.callers_{CALLERS}.cpu_ratio", ratio.cpu_s, "with / without")
 
 
 if __name__ == "__main__":

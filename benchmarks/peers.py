@@ -5,8 +5,8 @@ Three workloads: ``tabular``, a hundred boosted trees over 30 features; ``networ
 million parameters; ``locate``, a whole pipeline of scaling, three members, their fusion and ellipses. Each is served by
 ``mlflow models serve``, FastAPI, LitServe, BentoML and PyTriton, from environments of their own that are made once
 under ``var/peers``, and by a Sextant pipeline in the embedded Triton. wrk is the load for all: one row a request, the
-same request again and again, a slice of one server after a slice of the other so that a busy moment hits each, and
-medians.
+same request again and again, a slice of one server after a slice of the other, to and fro, so that a busy moment hits
+each, and medians.
 Each server's answers are compared with the model's before it is measured; one that answers otherwise is no peer.
 ``in_process`` is the same arithmetic in two processes without any server, and ``cpu`` the microseconds of processor
 that an answer takes a server, which other work on the cores touches least. docs/peers.md says more.
@@ -15,6 +15,7 @@ that an answer takes a server, which other work on the cores touches least. docs
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import statistics
 import sys
@@ -30,7 +31,7 @@ from side_by_side.environments import NotInstalled, environment
 from side_by_side.load import Slice, asked
 from side_by_side.peers import PEERS, SEXTANT, Peer
 from side_by_side.running import Server, answering, in_process, request_of, running
-from side_by_side.servers import NotServing
+from side_by_side.servers import Ended, NotServing
 from side_by_side.world import WORKLOADS, Place
 
 MUCH_FASTER, AS_FAST, AS_SOON = 1.2, 0.97, 1.05
@@ -40,7 +41,9 @@ SERVED_IN_CROWDS = 8
 """From so many callers on there are targets."""
 
 ATTEMPTS = 5
-"""So often a peer is started: on a busy machine some give up early on what they start themselves."""
+"""So often a peer is started that ends by itself: on a busy machine some give up early on what they start."""
+
+SIGNALS = signal.SIGINT, signal.SIGTERM
 
 Take = Callable[[int, int], Slice]
 
@@ -66,8 +69,10 @@ def main() -> None:
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peers", nargs="*", choices=names, default=names, help="which of them [default: all]")
     options = parser.parse_args()
-    for told in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(told, lambda *_: sys.exit("peers: interrupted"))  # through every ``with`` that ends a server
+    if shutil.which("wrk") is None:
+        sys.exit("peers: the load is wrk, which .ci/packages installs")
+    for told in SIGNALS:
+        signal.signal(told, interrupted)
     effort = QUICK if options.quick else FULL
     homes = installed([peer for peer in PEERS if peer.name in options.peers])
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
@@ -76,6 +81,13 @@ def main() -> None:
         with place.sextant() as address:
             for workload in (options.only,) if options.only else effort.workloads:
                 compare(place, workload, Server(address.http, address.pid), homes, effort)
+
+
+def interrupted(*_: object) -> None:
+    """End through every ``with`` that ends a server, which whoever is impatient does not cut short."""
+    for told in SIGNALS:
+        signal.signal(told, signal.SIG_IGN)
+    sys.exit("peers: interrupted")
 
 
 def installed(peers: Sequence[Peer]) -> dict[Peer, Path]:
@@ -89,7 +101,7 @@ def _installed(peer: Peer) -> Path | None:
         return environment(peer.name, peer.requirements)
     except NotInstalled as reason:
         narrate(str(reason))
-        report(f"peers.{peer.name}.installed", 0, "1")
+        report(f"peers.{peer.name}.installed", 0, "1", target="1", ok=False)
         return None
 
 
@@ -119,24 +131,24 @@ def _served(
         return stack.enter_context(running(peer, home, place, workload))
     except NotServing as reason:
         narrate(f"{workload}: {peer.name}: {reason}")
-    if attempts > 1:
-        return _served(stack, peer, home, place, workload, attempts - 1)
-    report(f"peers.{workload}.{peer.name}.served", 0, "1")
+        if isinstance(reason, Ended) and attempts > 1:
+            return _served(stack, peer, home, place, workload, attempts - 1)
+    report(f"peers.{workload}.{peer.name}.served", 0, "1", target="1", ok=False)
     return None
 
 
 def in_turn(takes: Mapping[str, Take], callers: int, effort: Effort) -> dict[str, Slice]:
-    """The medians of the slices of all, and all of their errors."""
+    """The medians of the slices of all, and all of their errors; who was last is first the next time."""
     found: dict[str, list[Slice]] = {name: [] for name in takes}
-    for _ in range(effort.repeats):
-        for name, take in takes.items():
-            found[name].append(take(callers, effort.seconds))
+    for repeat in range(effort.repeats):
+        for name in reversed(takes) if repeat % 2 else takes:
+            found[name].append(takes[name](callers, effort.seconds))
     return {name: median(slices) for name, slices in found.items()}
 
 
 def median(slices: Sequence[Slice]) -> Slice:
     middle = Slice(*map(statistics.median, zip(*slices, strict=True)))
-    return middle._replace(errors=sum(one.errors for one in slices))
+    return middle._replace(errors=sum(one.errors for one in slices), answered=sum(one.answered for one in slices))
 
 
 def tell(workload: str, callers: int, found: Mapping[str, Slice]) -> None:
@@ -158,12 +170,18 @@ def tell(workload: str, callers: int, found: Mapping[str, Slice]) -> None:
 
 def tell_ratios(name: str, workload: str, servers: Mapping[str, Slice], limit: float, *, aimed: bool) -> None:
     """Sextant's rate and p95 to the best peer's, and its rate to that without a server."""
-    ours, peers = servers["sextant"], [one for word, one in servers.items() if word != "sextant" and not one.errors]
+    others = {word: one for word, one in servers.items() if word != "sextant"}
+    for word, one in others.items():
+        if not one.sound:
+            narrate(f"{name}: {word} failed {one.errors:,} requests and answered {one.answered:,}: it is not compared")
+    ours, peers = servers["sextant"], [one for one in others.values() if one.sound]
+    if aimed:
+        report(f"{name}.peers", len(peers), "servers", target="> 0", ok=bool(peers))
     least = AS_FAST if workload == "network" else MUCH_FASTER
     if peers:
         tell_least(f"{name}.rate_to_best_peer", ours.rate / max(one.rate for one in peers), least if aimed else None)
         share = round(ours.p95_ms / min(one.p95_ms for one in peers), 3)
-        target = {"target": f"<= {AS_SOON}", "ok": share <= AS_SOON} if aimed else {}
+        target = {"target": f"<= {AS_SOON}", "ok": ours.sound and share <= AS_SOON} if aimed else {}
         report(f"{name}.p95_to_best_peer", share, "1", **target)
         report(f"{name}.cpu_to_best_peer", round(ours.cpu_us / min(one.cpu_us for one in peers), 3), "1")
     of_limit = AS_FAST if aimed and workload == "network" else None

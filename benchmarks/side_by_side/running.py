@@ -88,7 +88,11 @@ def ask(peer: Peer, url: str, rows: Rows, workload: str) -> Rows:
         connection.close()
     if response.status != 200:
         raise NotServing(f"it answers {response.status}: {body[:300].decode(errors='replace')}")
-    return peer.decode(workload, Reply({name.lower(): value for name, value in response.getheaders()}, body))
+    reply = Reply({name.lower(): value for name, value in response.getheaders()}, body)
+    try:
+        return peer.decode(workload, reply)
+    except (ValueError, KeyError) as error:
+        raise NotServing(f"its answer cannot be read ({error}): {body[:300].decode(errors='replace')}") from error
 
 
 def request_of(peer: Peer, server: Server, place: Place, workload: str) -> Request:
@@ -122,4 +126,4 @@ def _both(processes: tuple[subprocess.Popen[str], ...], _callers: int, seconds: 
         process.stdin.flush()
     rate = sum(float(process.stdout.readline()) for process in processes)
     cpu = sum(cpu_s(process.pid) for process in processes) - began
-    return Slice(rate, 0.0, 0.0, 0, cpu / (rate * seconds) * 1e6)
+    return Slice(rate, 0.0, 0.0, errors=0, cpu_us=cpu / (rate * seconds) * 1e6, answered=round(rate * seconds))

@@ -21,6 +21,10 @@ class NotServing(Exception):
     """Why a server does not answer, in the last words of its log."""
 
 
+class Ended(NotServing):
+    """It gave up by itself; another time it may not."""
+
+
 def free_port() -> int:
     """A port of loopback that nobody listens on."""
     with socket.socket() as free:
@@ -51,8 +55,10 @@ def _wait(process: subprocess.Popen[bytes], log: Path, answers: Callable[[], boo
             return
         time.sleep(0.2)
     said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if len(line.split()) > 1]
-    happened = "ended" if process.poll() is not None else f"did not answer in {START_S} s"
-    raise NotServing(f"it {happened}: {said[-1].strip() if said else 'it said nothing'}")
+    last = said[-1].strip() if said else "it said nothing"
+    if process.poll() is not None:
+        raise Ended(f"it ended: {last}")
+    raise NotServing(f"it did not answer in {START_S} s: {last}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -84,7 +84,7 @@ class Place:
         for receipt in receipts.values():
             for member in receipt.members.values():
                 shutil.copytree(store.models / member["model"] / str(member["version"]), self.folder / member["model"])
-        facts = {name: facts_of(receipt, self.rows[name]) for name, receipt in receipts.items()}
+        facts = {name: facts_of(name, receipt, self.rows[name]) for name, receipt in receipts.items()}
         (self.folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -94,10 +94,11 @@ def plain(workload: str) -> Pipeline:
     return Pipeline.from_mapping({**spec, "steps": ["members"], "serving": dict(SERVING[workload])})
 
 
-def facts_of(receipt: Receipt, rows: Rows) -> dict[str, Any]:
-    """What the peers read of the release *receipt*: files, and of blocks what calibration measured."""
+def facts_of(workload: str, receipt: Receipt, rows: Rows) -> dict[str, Any]:
+    """What peers read of the release *receipt*: files, how long to wait, and of blocks what calibration measured."""
     models = [f"{member['model']}/model.onnx" for member in receipt.members.values()]
     facts: dict[str, Any] = {"dims": rows.shape[1:], "model": models[0], "members": models}
+    facts["max_queue_delay_us"] = SERVING[workload]["max_queue_delay_us"]
     if not receipt.blocks:
         return facts
     scale, fuse, ellipse = (receipt.blocks[name] for name in ("scale", "fuse", "ellipse"))
