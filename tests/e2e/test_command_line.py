@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from sextant_server.address import read_address
 from small_world import draw
+from typed import typed
 
 pytestmark = pytest.mark.e2e
 
@@ -26,18 +27,10 @@ class Terminal:
 
     def __init__(self, world):
         self.world = world
-        names = {"SEXTANT_STORE": "store", "MLFLOW_TRACKING_URI": world.registry.tracking_uri}
-        self.environment = {**os.environ, **names}
+        self.environment = {"SEXTANT_STORE": "store", "MLFLOW_TRACKING_URI": world.registry.tracking_uri}
 
     def run(self, *words):
-        return subprocess.run(
-            [SEXTANT, *map(str, words)],
-            cwd=self.world.root,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return typed(*words, folder=self.world.root, environment=self.environment)
 
     def json(self, *words):
         done = self.run(*words, "--json")
@@ -54,7 +47,7 @@ class Terminal:
         return subprocess.Popen(
             [SEXTANT, "serve"],
             cwd=self.world.root,
-            env=self.environment,
+            env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

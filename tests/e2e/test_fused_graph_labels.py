@@ -50,14 +50,25 @@ def first_label_world(tmp_path_factory):
     return make_label_world(tmp_path_factory.mktemp("labels"))
 
 
+def staged(world, root):
+    """A stage of its own, with the models of *world*."""
+    shutil.copyfile(world.root / "mlflow.db", root / "mlflow.db")
+    return Stage(replace(world, root=root))
+
+
 @pytest.fixture
 def stage(first_label_world, tmp_path):
-    shutil.copyfile(first_label_world.root / "mlflow.db", tmp_path / "mlflow.db")
-    with Stage(replace(first_label_world, root=tmp_path)) as stage:
+    with staged(first_label_world, tmp_path) as stage:
         yield stage
 
 
-@pytest.mark.parametrize("labels", [zones, numbers], ids=["text", "numbers"])
+@pytest.fixture(scope="module", params=[zones, numbers], ids=["text", "numbers"])
+def voting(request, first_label_world, tmp_path_factory):
+    """One stage and kind of labels for every vote: each is two releases, and members are exported once."""
+    with staged(first_label_world, tmp_path_factory.mktemp("voting")) as stage:
+        yield stage, request.param
+
+
 @pytest.mark.parametrize(
     "vote",
     [
@@ -67,8 +78,9 @@ def stage(first_label_world, tmp_path):
     ],
     ids=lambda vote: vote["method"],
 )
-def test_a_fused_vote_is_the_ensemble_s(stage, vote, labels):
+def test_a_fused_vote_is_the_ensemble_s(voting, vote):
     """Calibrated by known cases, with prediction sets; classes of text and of whole numbers."""
+    stage, labels = voting
     names = MEMBERS if labels is zones else [f"{name}_number" for name in MEMBERS]
     page = {"members": {name: f"models:/{name}@champion" for name in names}, "truth": labels}
     rows = draw(300, seed=9).features

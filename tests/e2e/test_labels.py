@@ -46,11 +46,23 @@ def first_label_world(tmp_path_factory):
     return make_label_world(tmp_path_factory.mktemp("labels"))
 
 
+def staged(world, root):
+    """A stage of its own, with the models of *world*."""
+    shutil.copyfile(world.root / "mlflow.db", root / "mlflow.db")
+    return Stage(replace(world, root=root))
+
+
 @pytest.fixture
 def stage(first_label_world, tmp_path):
-    shutil.copyfile(first_label_world.root / "mlflow.db", tmp_path / "mlflow.db")
-    with Stage(replace(first_label_world, root=tmp_path)) as stage:
+    with staged(first_label_world, tmp_path) as stage:
         yield stage
+
+
+@pytest.fixture(scope="module", params=[zones, numbers], ids=["text", "numbers"])
+def voting(request, first_label_world, tmp_path_factory):
+    """One stage and kind of labels for every method: each is a release of its own, and members are exported once."""
+    with staged(first_label_world, tmp_path_factory.mktemp("voting")) as stage:
+        yield stage, request.param
 
 
 def seen(cases):
@@ -85,9 +97,9 @@ def right(answers, truth):
     ],
     ids=lambda vote: "-".join(str(value) for value in vote.values()),
 )
-@pytest.mark.parametrize("labels", [zones, numbers], ids=["text", "numbers"])
-def test_a_vote_served_is_the_vote_of_the_registered_models(stage, vote, labels):
+def test_a_vote_served_is_the_vote_of_the_registered_models(voting, vote):
     """Members, weights and confusions went through MLflow, ONNX, JSON and Triton, and nothing got lost."""
+    stage, labels = voting
     names = MEMBERS if labels is zones else [f"{name}_number" for name in MEMBERS]
     members = {name: f"models:/{name}@champion" for name in names}
     done = stage.promote({**vote, "confidence_levels": [0.9]}, members=members, truth=labels)
