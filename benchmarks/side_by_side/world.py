@@ -31,7 +31,7 @@ SIDE = 32
 """Rows and columns of the network's spectrogram: at 32 a row takes a core about a millisecond."""
 
 SERVING: Mapping[str, Mapping[str, Any]] = {
-    "tabular": {"max_queue_delay_us": 100, "instances": 2},
+    "tabular": {"max_queue_delay_us": 0, "instances": 1},
     "network": {"max_queue_delay_us": 500, "instances": 2},
     "locate": {"max_queue_delay_us": 100, "instances": 2, "fuse_graph": True},
 }
