@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sextant.lasting import lasting
 from sextant.measures import FAILURES, LOADED, LOADS, REFUSED, SECONDS, Measure, Series, amounts
 from sextant.refusals import REASONS
 
@@ -156,8 +157,8 @@ class Meter:
     def _metric(self, name: str, text: str, labels: Mapping[str, str], kind: str = "COUNTER") -> Any:
         if name not in self._families:
             family = self._pb.MetricFamily
-            self._families[name] = family(name=name, description=text, kind=getattr(family, kind))
-        return self._families[name].Metric(labels={**self._labels, **labels})
+            self._families[name] = lasting(family(name=name, description=text, kind=getattr(family, kind)))
+        return lasting(self._families[name].Metric(labels={**self._labels, **labels}))
 
 
 class NoMeter:

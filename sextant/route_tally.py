@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 from sextant.blocks.route import Route
+from sextant.lasting import lasting
 from sextant.routing import CANDIDATE, SERVING, SHADOW
 
 PREFIX = "sextant_route_"
@@ -43,7 +44,6 @@ class Tally:
 
     def __init__(self, pb_utils: Any, route: Route) -> None:
         self._pb, self._route = pb_utils, route
-        self._families: list[Any] = []  # Triton forgets a metric whose family is gone
         self._metrics: dict[tuple[str, str], Any] = {}
         self._queue: SimpleQueue[tuple[str, str, float | None] | None] = SimpleQueue()
         self._make()
@@ -73,10 +73,9 @@ class Tally:
         self._family(LATENCY, text, kinds.HISTOGRAM, (SERVING, CANDIDATE), buckets=list(BUCKETS))
 
     def _family(self, name: str, text: str, kind: Any, arms: tuple[str, ...], **options: Any) -> None:
-        family = self._pb.MetricFamily(name=name, description=text, kind=kind)
-        self._families.append(family)
+        family = lasting(self._pb.MetricFamily(name=name, description=text, kind=kind))
         for arm in arms:
-            self._metrics[name, arm] = family.Metric(labels=self._labels(arm), **options)
+            self._metrics[name, arm] = lasting(family.Metric(labels=self._labels(arm), **options))
 
     def _labels(self, arm: str) -> dict[str, str]:
         route = self._route
