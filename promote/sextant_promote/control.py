@@ -22,6 +22,7 @@ from sextant.errors import (
 from sextant_client.protobuf import CHANNEL_OPTIONS, decode, encode, translated
 from sextant_client.transport import ModelInfer, ModelMetadata
 from sextant_export.config import backend_of, candidate_of, release_of
+from sextant_promote.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -154,8 +155,9 @@ class Control:
         return index
 
     def _call(self, method: str, message: Any, timeout_s: float = TIMEOUT_S) -> Any:
+        send = getattr(self._stub, method)
         try:
-            return getattr(self._stub, method)(message, timeout=timeout_s, metadata=self._metadata)
+            return uninterrupted(lambda: send(message, timeout=timeout_s, metadata=self._metadata))
         except grpc.RpcError as error:
             model = getattr(message, "model_name", "")
             raise translated(ModelMetadata(model), error, self.url, timeout_s) from error
