@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from perf_analyzer import PerfAnalyzer
+from perf_analyzer import Measured, PerfAnalyzer
 from report import report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -128,22 +128,20 @@ def compare(
     """Ours against theirs, for each number of callers, round by round in turns; who was last is first the next time."""
     for degree, callers in CALLERS.items():
         plan = LoadPlan(pipeline=name, urls=(url,), users=callers, duration_s=effort.seconds)
-        theirs_asked = partial(program.measure, url, name, rows, callers, effort.seconds)
-        ours, theirs = in_turn(partial(loaded, plan, rows), theirs_asked, effort.rounds)
+        ours: list[Figures] = []
+        theirs: list[Measured] = []
+        sides: list[tuple[list[Any], Callable[[], Any]]] = [
+            (ours, partial(loaded, plan, rows)),
+            (theirs, partial(program.measure, url, name, rows, callers, effort.seconds)),
+        ]
+        for turn in range(effort.rounds):
+            for given, ask in reversed(sides) if turn % 2 else sides:
+                given.append(ask())
         failed = sum(each.failed for each in ours)
         report(f"load_agreement.{name}.{degree}_{callers}.errors", failed, "requests", target="== 0", ok=not failed)
         for figure, unit in (("throughput_rps", "requests/s"), ("p50_ms", "ms")):
             pairs = [(getattr(own, figure), getattr(other, figure)) for own, other in zip(ours, theirs, strict=True)]
             tell(f"load_agreement.{name}.{degree}_{callers}.{figure}", unit, pairs, aimed=aimed)
-
-
-def in_turn(one: Callable[[], Any], other: Callable[[], Any], rounds: int) -> tuple[list[Any], list[Any]]:
-    """What both give, so many times."""
-    given: list[list[Any]] = []
-    for turn in range(rounds):
-        way = (1, -1)[turn % 2]
-        given.append([ask() for ask in (one, other)[::way]][::way])
-    return [first for first, _ in given], [second for _, second in given]
 
 
 def loaded(plan: LoadPlan, rows: dict[str, np.ndarray]) -> Figures:

@@ -79,7 +79,7 @@ class Meter:
 
     def __init__(self, pb_utils: Any, labels: Mapping[str, str], series: Sequence[Series] = ()) -> None:
         self._pb, self._labels = pb_utils, labels
-        self._families: dict[str, Any] = {}  # Triton forgets a metric whose family is gone
+        self._families: dict[str, Any] = {}
         self._tensors = {one.tensor for one in series}
         self._kept, self._lock, self._ended = _Kept(), Lock(), Event()
         self._lines = [*self._common(), *map(self._of, series)]

@@ -90,7 +90,7 @@ def test_a_dropout_that_is_told_not_to_train_is_none(constant):
         flag = quiet.graph.initializer.pop()
         quiet.graph.node.insert(0, helper.make_node("Constant", [], [flag.name], value=flag))
 
-    refuse_unsteady("oak", quiet, deterministic=None)
+    assert refuse_unsteady("oak", quiet, deterministic=None) is None
 
 
 def test_a_dropout_that_somebody_else_tells_whether_to_train_is_refused():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -48,6 +50,26 @@ def count(name, step, **labels):
 
 def rows(*values):
     return {"features": np.array([values], np.float32)}
+
+
+def test_a_metric_outlives_its_block_to_the_end_of_the_process(tmp_path, monkeypatch):
+    """Taken apart when its process ends, one of Triton's would ask a server that is not there any more."""
+    made, make = [], MetricFamily.Metric
+
+    def noted(family, labels):
+        metric = make(family, labels)
+        made.extend(map(weakref.ref, (family, metric)))
+        return metric
+
+    monkeypatch.setattr(MetricFamily, "Metric", noted)
+    served = shell(tmp_path, "fuse", FUSE)
+    served.close()
+
+    del served
+    gc.collect()
+
+    assert made
+    assert all(one() is not None for one in made)
 
 
 def test_everything_is_there_from_the_load_on(tmp_path):

@@ -138,4 +138,8 @@ def test_every_reason_is_documented():
 def test_the_example_of_the_documentation_runs():
     (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
-    exec(compile(program, "docs/metrics.md", "exec"), {})
+    names = {}
+
+    exec(compile(program, "docs/metrics.md", "exec"), names)
+
+    assert names["said"].requests == 5

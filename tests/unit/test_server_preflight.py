@@ -97,6 +97,11 @@ def test_a_newer_triton_takes_numpy_2_and_newer_pythons(make_home):
     assert found == []
 
 
+@pytest.mark.parametrize(("version", "safely"), [("2.51.0", False), ("2.57.1", False), ("2.58.0", True)])
+def test_a_triton_that_ends_while_it_traces_is_known(make_home, version, safely):
+    assert find_installation(make_home(version=version)).traces_safely is safely
+
+
 def test_a_stub_for_another_python_is_refused(make_home):
     home = make_home(version="2.60.0", python=(3, 8))
 
