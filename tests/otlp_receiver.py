@@ -39,9 +39,9 @@ class Receiver:
         assert complaints == []
         return spans
 
-    def trace(self, trace_id, enough):
+    def trace(self, trace_id, enough, *, patience_s=30):
         """The spans of one trace, as soon as they are *enough*."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patience_s
         while not enough(spans := [span for span in self.spans() if span["trace_id"] == trace_id]):
             assert time.monotonic() < deadline, [span["name"] for span in spans]
             time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 from google.protobuf import text_format
@@ -96,6 +97,21 @@ def process_of(triton, directory):
     children = psutil.Process(triton.address.pid).children(recursive=True)
     (process,) = (child for child in children if _runs(child, directory))
     return process
+
+
+def kill_idle(process):
+    """
+    End *process* as the kernel does when memory runs out, at a moment when all its threads wait.
+
+    One that dies with a lock of the memory that it shares with Triton takes the embedded Triton with it.
+    """
+    while not all(_waits(thread) for thread in Path(f"/proc/{process.pid}/task").iterdir()):
+        pass
+    process.kill()
+
+
+def _waits(thread):
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def _runs(process, directory):

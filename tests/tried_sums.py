@@ -107,6 +107,7 @@ class Callers:
 
     urls: Sequence[str]
     heard: Callable[[int], object] = lambda _: None
+    timeout_s: float = 60
     answers: Counter[int] = field(default_factory=Counter)
     failures: list[ClientError] = field(default_factory=list)
 
@@ -130,7 +131,7 @@ class Callers:
     def _call(self, url: str) -> None:
         rows = np.ones((3, 8), np.float32)
         rows[2, 0] = POISON
-        with Client(url, timeout_s=60) as client:
+        with Client(url, timeout_s=self.timeout_s) as client:
             while not self._over.is_set():
                 for row in rows:
                     self._ask(client, row)

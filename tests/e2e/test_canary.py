@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from hosts import Host
 from label_world import LabelWorld, zones
-from routed_releases import process_of
+from routed_releases import kill_idle, process_of
 from sextant.errors import TrialFailed
 from sextant.route_shell import THREADS
 from sextant_cli.command import run
@@ -365,10 +365,10 @@ def test_a_router_that_dies_ends_the_trial(tried, monkeypatch):
 
     def kill():
         version = max(tried.store.versions("sums"))
-        process_of(tried.triton, f"/models/sums/{version}/").kill()
+        kill_idle(process_of(tried.triton, f"/models/sums/{version}/"))
 
     before = tried.serving()
-    with Callers(tried.urls, once(CANDIDATE, kill)) as callers, pytest.raises(TrialFailed) as failed:
+    with Callers(tried.urls[:1], once(CANDIDATE, kill), timeout_s=5) as callers, pytest.raises(TrialFailed) as failed:
         tried.promote("sound", canary(requests=1_000_000))
 
     assert failed.value.verdict.outcome == "undecided"

@@ -18,7 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 import client_doors
 from embedded_calls import tensor
-from routed_releases import DIFFERS, REFUSED, REFUSED_BY_BOTH, make_store, process_of
+from routed_releases import DIFFERS, REFUSED, REFUSED_BY_BOTH, kill_idle, make_store, process_of
 from served_blocks import copy_committed
 from sextant.errors import LoadFailed, ServerUnreachable
 from sextant_client import Client
@@ -196,7 +196,7 @@ def test_a_process_that_died_is_seen_by_the_requests_it_fails(stage, monkeypatch
     """The front has lost it; the arms, which were never asked, know nothing of it."""
     monkeypatch.setattr(routing, "DRAINS_S", 1.0)  # what it had taken is never answered
     stage.route(0.0)
-    process_of(stage.triton, f"{stage.store.models}/p/{max(stage.store.versions('p'))}/").kill()
+    kill_idle(process_of(stage.triton, f"{stage.store.models}/p/{max(stage.store.versions('p'))}/"))
 
     with pytest.raises(InferenceServerException, match="is not healthy"):
         stage.ask()
