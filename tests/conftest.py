@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sextant_cli.interrupts import never_lost
+
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
@@ -17,6 +19,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"regions", "make_region"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker("alone")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts():
+    """A Ctrl-C that a test presses is heard, whatever Python does just then."""
+    with never_lost():
+        yield
 
 
 @pytest.fixture(scope="session")

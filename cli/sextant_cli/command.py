@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 
 import click
 
@@ -26,6 +23,8 @@ from sextant.errors import (
     ServerUnreachable,
     SextantError,
 )
+
+from .interrupts import Terminated, never_lost, terminated_as_interrupted
 
 YOUR_FILE, USAGE, OUT_OF_REACH, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 REACH = (ServerUnreachable, RegistryUnreachable, DeadlineExceeded, ServerBusy, ServerError, AccessDenied)
@@ -110,7 +109,7 @@ def sextant(*, settings: Path | None, debug: bool) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run ``sextant`` with *arguments*; returns the exit code."""
     try:
-        with terminated_as_interrupted():
+        with terminated_as_interrupted(), never_lost():
             return int(sextant.main(list(arguments), prog_name="sextant", standalone_mode=False) or 0)
     except click.exceptions.Exit as ended:
         return ended.exit_code
@@ -124,27 +123,6 @@ def run(arguments: Sequence[str]) -> int:
         return TERMINATED if isinstance(ended.__cause__ or ended, Terminated) else INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last door: a full disk has as many classes as there are libraries
         return _ended(error, debug="--debug" in arguments)
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a cancelled job or a stopped container sends it: what is under way is taken back as by Ctrl-C."""
-
-
-@contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM raises ``Terminated`` in the main thread until the ``with`` block ends."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _ended(error: Exception, *, debug: bool) -> int:
