@@ -15,6 +15,10 @@ from sextant_server.installation import STUB
 # A model class without a base and without this word has nothing to do at its end.
 _PLAIN_CLASS = re.compile(r"^class TritonPythonModel\s*(\(\s*(object)?\s*\))?\s*:", re.MULTILINE)
 
+# A block's end sends its spans and counts, for a server that goes on; one that traces is left to end by itself anyway.
+_BLOCK = "from sextant.backend import Shell\n"
+_END_OF_BLOCK = "    def finalize(self) -> None:\n        self.shell.close()\n"
+
 
 def living_stubs(server_pid: int) -> list[list[str]]:
     """The command lines of the server's Python processes; the name of its model instance is in each."""
@@ -77,6 +81,8 @@ def _may_finalize(model: Path) -> bool:
         source = model.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return True
+    if _BLOCK in source:
+        source = source.removesuffix(_END_OF_BLOCK)
     return "finalize" in source or _PLAIN_CLASS.search(source) is None
 
 
