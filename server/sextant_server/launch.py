@@ -58,7 +58,6 @@ class Launch:
             *(f"--load-model={model}" for model in self.models),
             "--disable-auto-complete-config",  # configs are complete; guessing costs a process a model
             "--strict-readiness=false",  # else one failed load makes the whole server unready for ever
-            "--metrics-config=summary_latencies=true",  # quantiles of latency, which are of the last minute
             "--exit-on-error=false",  # else one bad model keeps all the others from being served
             f"--exit-timeout-secs={self.exit_timeout_s}",
             f"--backend-config=python,shm-region-prefix-name={self.shm_prefix}",

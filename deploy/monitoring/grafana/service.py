@@ -18,10 +18,10 @@ SERVICE: dict[str, tuple[Panel, ...]] = {
             5,
         ),
         Panel(
-            "95th percentile",
-            [(f"max(sextant:latency_seconds{{{OF},quantile='0.95'}})", "")],
+            "Mean latency",
+            [(f"max(sextant:latency_seconds:mean5m{{{OF}}})", "")],
             "s",
-            "From request to answer within Triton, of the last minute.",
+            "From request to answer within Triton, on average.",
             "stat",
             5,
         ),
@@ -36,9 +36,9 @@ SERVICE: dict[str, tuple[Panel, ...]] = {
         ),
         Panel(
             "Latency",
-            [(f"max by (pipeline, quantile) (sextant:latency_seconds{{{OF}}})", "{{pipeline}} {{quantile}}")],
+            [(f"max by (pipeline) (sextant:latency_seconds:mean5m{{{OF}}})", "{{pipeline}}")],
             "s",
-            "From request to answer within Triton.",
+            "From request to answer within Triton, on average; of several servers the slowest.",
         ),
         Panel(
             "Refused, by reason",
