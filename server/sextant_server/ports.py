@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 import psutil
@@ -48,6 +48,13 @@ def callers(pid: int, ports: Ports) -> int:
         return 0
     inference = {ports.http, ports.grpc}
     return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr.port in inference for each in connections)
+
+
+def listened_to(port: int) -> bool:
+    """Whether anybody takes connections on *port*."""
+    with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        return True
+    return False
 
 
 def _free(port: int) -> bool:

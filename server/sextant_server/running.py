@@ -14,7 +14,7 @@ from sextant_server.address import TOKEN_HEADER, ServerAddress, remove_address
 from sextant_server.control import Control, ModelState
 from sextant_server.launch import Launch
 from sextant_server.log import TritonLog
-from sextant_server.ports import LOOPBACK, callers
+from sextant_server.ports import LOOPBACK, callers, listened_to
 from sextant_server.process import ServerProcess, uninterrupted
 
 _POLL_S = 0.01
@@ -103,7 +103,7 @@ class Running:
             self.control.index()
         except (ServerError, ServerUnreachable):
             return False
-        return True
+        return listened_to(self._launch.ports.metrics)  # which Triton opens last
 
     def _came_up_short(self) -> bool:
         if not self._log.port_taken:
