@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 
 import numpy as np
@@ -14,17 +13,9 @@ from sextant import errors
 from sextant_client import Client
 from tls_front import Authority, tls_front
 
-# A connection that is given up still says goodbye when its event loop ends; Python tells of it when it is freed.
-pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = pytest.mark.server
 
 PLAIN = {"grpcs": "grpc", "https": "http"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _told_here():
-    """What is freed of these tests is freed among them, and not in another's."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")
