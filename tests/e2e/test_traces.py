@@ -92,7 +92,7 @@ def traced(caller, receiver):
     """
     Asks until a trace is whole, so many *spans*; gives what the caller said, and the trace.
 
-    Over gRPC the embedded Triton overlooks one ``traceparent`` in fifty or so (docs/traces.md); over HTTP it is asked once.
+    Over gRPC the embedded Triton overlooks one ``traceparent`` in fifty or so, over HTTP none: docs/traces.md.
     """
 
     def ask(door, url, rows, spans):
