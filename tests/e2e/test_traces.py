@@ -92,7 +92,7 @@ def traced(caller, receiver):
     """
     Asks until a trace is whole, so many *spans*; gives what the caller said, and the trace.
 
-    Over gRPC the embedded Triton overlooks one ``traceparent`` in fifty or so, over HTTP none: docs/traces.md.
+    Over gRPC the embedded Triton overlooks one ``traceparent`` in ten or so, over HTTP none: docs/traces.md.
     """
 
     def ask(door, url, rows, spans):
@@ -158,7 +158,7 @@ def test_one_request_is_one_trace_from_the_caller_to_every_block(triton, traced,
 
 def test_members_that_compute_at_the_same_time_are_seen_to(triton, traced):
     """All three have begun before the first of them is done; features come before them, and the fusion after."""
-    trees = (traced("threads", triton.address.grpc, draw(1, seed=1).features, 19)[1] for _ in range(30))
+    trees = (traced("threads", triton.address.http, draw(1, seed=1).features, 19)[1] for _ in range(30))
 
     tree = next(filter(together, trees))  # on busy cores one may be done before another is given its turn
 
@@ -201,7 +201,7 @@ def test_a_trace_goes_through_a_router_to_the_release_that_answers(world, triton
     with Control(triton.address.grpc, triton.address.token) as control:
         fleet = Fleet(world.store, [Server(control)])
         route(world.store, fleet, serving, candidate, weight=weight)
-        _, tree = traced("threads", triton.address.grpc, draw(1, seed=1).features, 21)
+        _, tree = traced("threads", triton.address.http, draw(1, seed=1).features, 21)
         unroute(world.store, fleet, serving)
 
     ensemble = f"locate.r{release}"
@@ -218,7 +218,7 @@ def test_a_refused_request_is_seen_where_it_was_refused_and_nothing_of_it_is_tol
     rows = draw(1, seed=1).features
     rows[0, 3] = np.nan
 
-    asked, tree = traced("threads", triton.address.grpc, rows, 7)
+    asked, tree = traced("threads", triton.address.http, rows, 7)
 
     client, block = tree.named("infer locate"), tree.named("block scale")
     assert asked["error"] == "RequestRefused"
@@ -229,8 +229,8 @@ def test_a_refused_request_is_seen_where_it_was_refused_and_nothing_of_it_is_tol
 
 def test_a_caller_whose_trace_nobody_keeps_is_not_traced(triton, caller, traced, receiver):
     """Triton would trace whatever has a ``traceparent``, so none is sent; what is asked next is traced again."""
-    unkept = caller("threads", triton.address.grpc, draw(1, seed=1).features, sampled=False)
-    traced("threads", triton.address.grpc, draw(1, seed=1).features, 19)
+    unkept = caller("threads", triton.address.http, draw(1, seed=1).features, sampled=False)
+    traced("threads", triton.address.http, draw(1, seed=1).features, 19)
 
     assert unkept["error"] is None
     assert [span for span in receiver.spans() if span["trace_id"] == unkept["trace_id"]] == []
@@ -238,7 +238,7 @@ def test_a_caller_whose_trace_nobody_keeps_is_not_traced(triton, caller, traced,
 
 def test_the_parts_of_a_large_batch_are_children_of_one_call(triton, traced):
     """150 rows are three requests of at most 64, by several threads: one span of the client's, three of Triton's."""
-    _, tree = traced("threads", triton.address.grpc, draw(150, seed=1).features, 2 + 3 * 17)
+    _, tree = traced("threads", triton.address.http, draw(150, seed=1).features, 2 + 3 * 17)
 
     client = tree.named("infer locate")
     arrived = [span for span in tree.spans if span["name"] == "InferRequest"]
