@@ -1,7 +1,7 @@
 """
 What a block is measured by, counted in its process and written as custom metrics of Triton.
 
-Each write asks the server's process and takes 30 to 140 microseconds, so requests are only counted, and one thread
+Each write asks the server's process and takes 15 to 140 microseconds, so requests are only counted, and one thread
 writes about every second what came together; it is the only one that does, for where two threads of a process write one
 metric at the same time, Triton 24.10 ends.  Triton's own histogram would take every observation by a write of its own;
 so a histogram is written as the counters that it is made of, ``_bucket`` by upper bound, ``_sum`` and ``_count``.
