@@ -1,4 +1,4 @@
-"""TLS before a plain server on loopback: an authority of the test's own, and a listener that decrypts and passes on."""
+"""TLS on loopback: an authority of the test's own, and listeners: one that decrypts and passes on, one that is mute."""
 
 from __future__ import annotations
 
@@ -54,6 +54,25 @@ def tls_front(certificate, port, pause_s=0.0):
         threading.Thread(target=_accept, args=(listener, context, port, pause_s), daemon=True).start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def tls_mute(certificate):
+    """Shake hands with *certificate* with one who comes, and say nothing more; gives where it listens."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    done = threading.Event()
+
+    def keep_waiting(listener):
+        with listener.accept()[0] as peer, context.wrap_socket(peer, server_side=True):
+            done.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=keep_waiting, args=(listener,), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        done.set()
+        thread.join()
 
 
 def _accept(listener, context, port, pause_s):
