@@ -58,7 +58,7 @@ class Effort:
     workloads: tuple[str, ...]
 
 
-FULL = Effort(3, 3, (1, 8, 32, 100), WORKLOADS)
+FULL = Effort(2, 7, (1, 8, 32, 100), WORKLOADS)
 QUICK = Effort(1, 2, (8, 32), ("tabular", "network"))
 
 

@@ -32,8 +32,8 @@ SIDE = 32
 
 SERVING: Mapping[str, Mapping[str, Any]] = {
     "tabular": {"max_queue_delay_us": 0, "instances": 1},
-    "network": {"max_queue_delay_us": 0, "instances": 2},
-    "locate": {"max_queue_delay_us": 100, "instances": 2, "fuse_graph": True},
+    "network": {"max_queue_delay_us": 100, "instances": 1, "intra_op_thread_count": 2},
+    "locate": {"max_queue_delay_us": 0, "instances": 2, "fuse_graph": True},
 }
 """What the spec of each pipeline says under ``serving``."""
 
