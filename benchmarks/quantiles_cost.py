@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 from report import report
 from sextant_server.launch import Launch
-from side_by_side.load import Slice, asked
+from side_by_side.load import Request, Slice, asked
 from side_by_side.peers import SEXTANT
 from side_by_side.running import Server, request_of
 from side_by_side.world import Place
@@ -36,14 +36,17 @@ def main() -> None:
     repeats = 2 if parser.parse_args().quick else 5
     if shutil.which("wrk") is None:
         sys.exit("quantiles_cost: the load is wrk, which .ci/packages installs")
-    with tempfile.TemporaryDirectory(prefix="quantiles-cost-") as folder:
-        ways = {"with": Path(folder, "with"), "without": Path(folder, "without")}
-        with serving(ways["without"]) as without, summing_up(), serving(ways["with"]) as summed:
-            takes = {"with": partial(asked, summed), "without": partial(asked, without)}
-            for callers in CALLERS:
-                for take in takes.values():
-                    take(callers, WARM_UP_S)
-                tell(callers, [{way: take(callers, SECONDS) for way, take in takes.items()} for _ in range(repeats)])
+    with (
+        tempfile.TemporaryDirectory(prefix="quantiles-cost-") as folder,
+        serving(Path(folder, "without")) as without,
+        summing_up(),
+        serving(Path(folder, "with")) as summed,
+    ):
+        takes = {"with": partial(asked, summed), "without": partial(asked, without)}
+        for callers in CALLERS:
+            for take in takes.values():
+                take(callers, WARM_UP_S)
+            tell(callers, [{way: take(callers, SECONDS) for way, take in takes.items()} for _ in range(repeats)])
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def summing_up() -> Iterator[None]:
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[object]:
+def serving(root: Path) -> Iterator[Request]:
     """What callers send to a Triton of its own store under *root*."""
     root.mkdir()
     place = Place(root)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 
 import numpy as np
 import pytest
 
+from embedded_calls import posted
 from sextant.errors import ModelNotReady, PromoteError, SextantError
 from sextant.scores import evaluate
 from sextant_client import Client
@@ -131,8 +131,6 @@ def test_a_restarted_server_serves_what_was_promoted(served):
 
 def test_three_doors_give_the_same_numbers(served):
     """The SDK over gRPC and HTTP, raw tritonclient, and plain JSON over HTTP."""
-    import urllib.request
-
     import tritonclient.grpc as raw
 
     row = draw(1, seed=9).features
@@ -143,9 +141,7 @@ def test_three_doors_give_the_same_numbers(served):
     tensor = raw.InferInput("features", row.shape, "FP32")
     tensor.set_data_from_numpy(row)
     plain = raw.InferenceServerClient(address.grpc.removeprefix("grpc://")).infer("locate", [tensor])
-    body = {"inputs": [{"name": "features", "datatype": "FP32", "shape": [1, 8], "data": row.ravel().tolist()}]}
-    with urllib.request.urlopen(f"{address.http}/v2/models/locate/infer", json.dumps(body).encode()) as reply:
-        curled = {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in json.load(reply)["outputs"]}
+    curled = posted(address.http, "locate", {"features": row})
 
     assert sdk.keys() == curled.keys()
     for name, array in sdk.items():

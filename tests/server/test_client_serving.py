@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +13,7 @@ import tritonclient.http
 
 import client_doors
 import client_store
+from embedded_calls import posted
 from sextant import errors
 from sextant_client import AsyncClient, Client
 
@@ -53,16 +52,6 @@ def asked_by_tritonclient(library, url, rows):
     return arrays
 
 
-def asked_by_json(url, rows):
-    tensor = {"name": "features", "datatype": "FP32", "shape": rows.shape, "data": rows.tolist()}
-    request = urllib.request.Request(
-        f"{url}/v2/models/locate/infer", json.dumps({"inputs": [tensor]}).encode(), method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=10) as reply:
-        outputs = json.load(reply)["outputs"]
-    return {output["name"]: np.array(output["data"]).reshape(output["shape"]) for output in outputs}
-
-
 def test_the_same_numbers_come_by_every_way(triton, url, door):
     rows = features(8)
 
@@ -71,7 +60,7 @@ def test_the_same_numbers_come_by_every_way(triton, url, door):
     for other in (
         asked_by_tritonclient(tritonclient.grpc, triton.address.grpc, rows),
         asked_by_tritonclient(tritonclient.http, triton.address.http, rows),
-        asked_by_json(triton.address.http, rows),
+        posted(triton.address.http, "locate", {"features": rows}),
     ):
         assert tensors.keys() == other.keys()
         for name, array in tensors.items():

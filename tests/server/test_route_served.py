@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +15,7 @@ from tritonclient.grpc.service_pb2 import ModelConfigRequest
 from tritonclient.utils import InferenceServerException
 
 import client_doors
-from embedded_calls import tensor
+from embedded_calls import posted, tensor
 from routed_releases import DIFFERS, REFUSED, REFUSED_BY_BOTH, kill_idle, make_store, process_of
 from served_blocks import copy_committed
 from sextant.errors import LoadFailed, ServerUnreachable
@@ -68,11 +66,8 @@ class Stage:
 
     def ask_http(self, x=1.0):
         """The same over HTTP."""
-        body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [x, x]}]}
-        url = f"{self.triton.address.http}/v2/models/p/infer"
-        with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=30) as reply:
-            outputs = {output["name"]: output["data"] for output in json.load(reply)["outputs"]}
-        return outputs["release"][0], outputs["y"]
+        answer = posted(self.triton.address.http, "p", {"x": np.full((1, 2), x, np.float32)})
+        return int(answer["release"][0, 0]), answer["y"][0].tolist()
 
     def observed(self, enough):
         """What is counted as soon as it is *enough*: counters are written by a thread of their own."""
